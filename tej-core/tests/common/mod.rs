@@ -1,0 +1,219 @@
+//! The test vectors, and ways to run a decoder that all end in the reference's own terms.
+
+#![allow(dead_code, reason = "each test file uses its own part of it")]
+
+pub(crate) mod arbitrary;
+pub(crate) mod reference;
+
+use std::borrow::Borrow;
+
+use tej_core::{DecodeError, DecodeErrorKind, Decoder, Limits};
+
+use reference::{Event, Fault, Frame};
+
+/// A line of docs/vectors.txt, and the frame it is said to be.
+pub(crate) struct Vector {
+    pub(crate) what: &'static str,
+    pub(crate) wire: Vec<u8>,
+    pub(crate) frame: Frame,
+}
+
+/// All of docs/vectors.txt, each beside its meaning, which was written by hand from the words of that file.
+pub(crate) fn vectors() -> Vec<Vector> {
+    let meanings = [
+        frame(0, &[], b""),
+        frame(2, &[], b""),
+        frame(0, &[], b"Hello"),
+        frame(20, &[(b"a.txt", b"hi")], b""),
+        frame(127, &[(b"", b"")], b"x"),
+        frame(0, &[("é".as_bytes(), b"!")], b""),
+        frame(1, &[(b"a", b"1"), (b"b", b"")], b"\0o"),
+        frame(2, &[(b"p", b"hi")], b"yo"),
+        frame(0, &[(b"\xff\xfe", b"\x80")], b""),
+    ];
+    let lines: Vec<_> = include_str!("../../../docs/vectors.txt")
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| line.split_once(' ').expect("hex, a space, and what it is"))
+        .collect();
+    assert_eq!(lines.len(), meanings.len(), "a vector was added or removed");
+    let vector = |((hex, what), frame)| Vector { what, wire: from_hex(hex), frame };
+    lines.into_iter().zip(meanings).map(vector).collect()
+}
+
+pub(crate) fn frame(status: u8, files: &[(&[u8], &[u8])], message: &[u8]) -> Frame {
+    let files = files.iter().map(|(name, data)| (name.to_vec(), data.to_vec())).collect();
+    Frame { status, files, message: message.to_vec() }
+}
+
+/// A decoder that puts up with what `limits` puts up with.
+pub(crate) fn decoder(limits: &reference::Limits) -> Decoder<Vec<u8>, Limits> {
+    let &reference::Limits { any_version, files, name, file, message, frame } = limits;
+    let name = vec![0; usize::try_from(name).unwrap()];
+    let decoder = Decoder::new(name, Limits { files, file, message, frame });
+    if any_version { decoder.accept_any_version() } else { decoder }
+}
+
+pub(crate) type Outcome = (Vec<Event>, Option<Fault>);
+
+/// Feeds `chunks` through `Decoder::decode`, then says that the input has ended.
+///
+/// Checks on the way what `decode` promises beside its events: that it leaves nothing of the input behind, that
+/// an error does not move the input, and that an error stays.
+pub(crate) fn by_decode<'i, N, L>(
+    mut decoder: Decoder<N, L>,
+    chunks: impl IntoIterator<Item = &'i [u8]>,
+) -> Outcome
+where
+    N: AsRef<[u8]> + AsMut<[u8]>,
+    L: Borrow<Limits>,
+{
+    let mut log = Log::default();
+    for mut input in chunks {
+        loop {
+            let before = input;
+            match decoder.decode(&mut input) {
+                Ok(Some(event)) => log.push(event),
+                Ok(None) => {
+                    assert!(input.is_empty(), "{} bytes were left", input.len());
+                    break;
+                }
+                Err(error) => {
+                    assert_eq!(input, before, "an error moved the input");
+                    assert_sticky(&mut decoder, error);
+                    return (log.0, Some(fault(error)));
+                }
+            }
+        }
+    }
+    (log.0, decoder.finish().err().map(fault))
+}
+
+/// As [`by_decode`], through `Decoder::step` and `Decoder::resolve`; checks the offset and the sizes, too.
+pub(crate) fn by_step<'i, N, L>(
+    mut decoder: Decoder<N, L>,
+    chunks: impl IntoIterator<Item = &'i [u8]>,
+) -> Outcome
+where
+    N: AsRef<[u8]> + AsMut<[u8]>,
+    L: Borrow<Limits>,
+{
+    let mut log = Log::default();
+    let mut offset = 0;
+    for mut input in chunks {
+        loop {
+            let step = match decoder.step(input) {
+                Ok(step) => step,
+                Err(error) => {
+                    assert_sticky(&mut decoder, error);
+                    return (log.0, Some(fault(error)));
+                }
+            };
+            offset += step.consumed as u64;
+            assert_eq!(decoder.offset(), offset);
+            let Some(span) = step.event else {
+                assert_eq!(step.consumed, input.len(), "bytes were left");
+                break;
+            };
+            let event = decoder.resolve(span, input);
+            match event {
+                tej_core::Event::FileStart { size, .. } | tej_core::Event::MessageStart { size } => {
+                    assert_eq!(decoder.payload_remaining(), size);
+                }
+                tej_core::Event::FileData(_) | tej_core::Event::MessageData(_) => {}
+                _ => assert_eq!(decoder.payload_remaining(), 0),
+            }
+            log.push(event);
+            input = &input[step.consumed..];
+        }
+    }
+    (log.0, decoder.finish().err().map(fault))
+}
+
+/// A decoder's events in the reference's terms, adjacent payload merged.
+#[derive(Default)]
+pub(crate) struct Log(pub(crate) Vec<Event>);
+
+impl Log {
+    pub(crate) fn push(&mut self, event: tej_core::Event<'_>) {
+        let event = match event {
+            tej_core::Event::FrameStart(header) => Event::FrameStart {
+                status: header.status.value(),
+                version: header.version,
+                files: header.files,
+            },
+            tej_core::Event::FileStart { name, size } => Event::FileStart { name: name.to_vec(), size },
+            tej_core::Event::FileData(chunk) => {
+                assert!(!chunk.is_empty());
+                if let Some(Event::FileData(data)) = self.0.last_mut() {
+                    return data.extend(chunk);
+                }
+                Event::FileData(chunk.to_vec())
+            }
+            tej_core::Event::FileEnd => Event::FileEnd,
+            tej_core::Event::MessageStart { size } => Event::MessageStart { size },
+            tej_core::Event::MessageData(chunk) => {
+                assert!(!chunk.is_empty());
+                if let Some(Event::MessageData(data)) = self.0.last_mut() {
+                    return data.extend(chunk);
+                }
+                Event::MessageData(chunk.to_vec())
+            }
+            tej_core::Event::FrameEnd => Event::FrameEnd,
+            unknown => panic!("the reference knows no {unknown:?}"),
+        };
+        assert!(self.0.len() < MOST_EVENTS, "the decoder yields events for ever: {event:?}");
+        self.0.push(event);
+    }
+}
+
+/// An error in the reference's terms. The names are the contract of the `tej` command, spelt out here once more.
+pub(crate) fn fault(error: DecodeError) -> Fault {
+    let kind = match error.kind {
+        DecodeErrorKind::BadStartBit => "bad_start_bit",
+        DecodeErrorKind::UnsupportedVersion => "unsupported_version",
+        DecodeErrorKind::TooManyFiles => "too_many_files",
+        DecodeErrorKind::NameTooLong => "name_too_long",
+        DecodeErrorKind::FileTooLong => "file_too_long",
+        DecodeErrorKind::MessageTooLong => "message_too_long",
+        DecodeErrorKind::FrameTooLong => "frame_too_long",
+        DecodeErrorKind::Truncated => "truncated",
+        unknown => panic!("the reference knows no {unknown:?}"),
+    };
+    assert_eq!(error.kind.name(), kind);
+    Fault { kind, value: error.value, offset: error.offset }
+}
+
+/// Every way to cut `bytes` in two, empty pieces included.
+pub(crate) fn splits_in_two(bytes: &[u8]) -> impl Iterator<Item = [&[u8]; 2]> {
+    (0..=bytes.len()).map(|at| [&bytes[..at], &bytes[at..]])
+}
+
+/// Every way to cut `bytes` in three, empty pieces included.
+pub(crate) fn splits_in_three(bytes: &[u8]) -> impl Iterator<Item = [&[u8]; 3]> {
+    splits_in_two(bytes).flat_map(|[first, rest]| splits_in_two(rest).map(move |[a, b]| [first, a, b]))
+}
+
+fn assert_sticky<N, L>(decoder: &mut Decoder<N, L>, error: DecodeError)
+where
+    N: AsRef<[u8]> + AsMut<[u8]>,
+    L: Borrow<Limits>,
+{
+    let good_frame = frame(0, &[], b"").wire();
+    for input in [&good_frame[..], b"", b"\0"] {
+        assert_eq!(decoder.step(input), Err(error));
+        assert_eq!(decoder.decode(&mut &input[..]), Err(error));
+        assert_eq!(decoder.finish(), Err(error));
+        assert_eq!(decoder.payload_remaining(), 0);
+        assert!(!decoder.is_between_frames());
+    }
+}
+
+fn from_hex(hex: &str) -> Vec<u8> {
+    assert!(hex.len().is_multiple_of(2), "half a byte in {hex}");
+    let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hexadecimal digits");
+    (0..hex.len()).step_by(2).map(byte).collect()
+}
+
+/// More than any stream of these tests has.
+const MOST_EVENTS: usize = 10_000;
