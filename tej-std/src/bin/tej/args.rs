@@ -1,0 +1,225 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use tej_std::Status;
+
+/// Moves files and messages between machines over TEJ v1, with almost no overhead.
+///
+/// Exit status: 0 done, 1 something failed (a connection, a file that was refused), 2 usage.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tej",
+    version,
+    after_help = "Try: tej recv --listen 127.0.0.1:7077 --dir inbox
+     tej send 127.0.0.1:7077 photo.jpg -m 'taken today'"
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Send(SendArgs),
+    Recv(RecvArgs),
+    Ping(PingArgs),
+    Encode(EncodeArgs),
+    Decode(DecodeArgs),
+}
+
+impl Command {
+    pub(crate) fn json(&self) -> bool {
+        match self {
+            Self::Send(args) => args.json,
+            Self::Recv(args) => args.json,
+            Self::Decode(args) => args.json,
+            Self::Ping(_) | Self::Encode(_) => false,
+        }
+    }
+}
+
+/// Sends one frame of files and a message, and prints what comes back.
+///
+/// Connects to HOST:PORT, or waits for one peer with --listen. It receives while it sends, waits for --replies, then
+/// ends its side of the stream and waits until the peer closes.
+///
+/// "sent" means that the operating system took every byte. TEJ v1 has no acknowledgement: whether the peer stored
+/// anything, only a reply of its own can tell (see --replies).
+#[derive(Args, Debug)]
+#[command(override_usage = "tej send <HOST:PORT | --listen ADDR> [FILE|DIR]... [OPTIONS]")]
+pub(crate) struct SendArgs {
+    /// HOST:PORT to connect to (not with --listen), then files and directories to send.
+    ///
+    /// A file goes by its base name; a directory's files by names relative to its parent, such as photos/a.jpg.
+    /// Symbolic links in a directory are skipped with a warning.
+    #[arg(value_name = "HOST:PORT | FILE|DIR")]
+    pub(crate) operands: Vec<OsString>,
+    /// Wait for one peer here instead of connecting; port 0 picks a free port.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<String>,
+    #[command(flatten)]
+    pub(crate) frame: FrameArgs,
+    /// Also send the next SIZE bytes of standard input, as a file called NAME.
+    #[arg(long, value_name = "NAME:SIZE", value_parser = stdin_file)]
+    pub(crate) stdin: Option<StdinFile>,
+    /// Wait for so many frames from the peer (pings do not count) before ending.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) replies: u64,
+    #[command(flatten)]
+    pub(crate) receive: ReceiveArgs,
+    /// Print one JSON object per line on standard output, and nothing else there.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Receives frames, and stores their files with --dir.
+///
+/// With --listen it serves any number of peers until it is interrupted, or as --frames or --once say. Without --dir the
+/// bytes of files are counted and discarded.
+///
+/// With --dir nothing is written outside of DIR, a file appears only when it is complete, and nothing is replaced: a
+/// name that is taken becomes "name (1).ext". A file that cannot be stored is reported and the exit status is 1.
+#[derive(Args, Debug)]
+pub(crate) struct RecvArgs {
+    #[command(flatten)]
+    pub(crate) role: RecvRole,
+    /// Exit after N frames over all connections, pings included.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "once")]
+    pub(crate) frames: Option<u64>,
+    /// Serve one connection to its end, then exit.
+    #[arg(long)]
+    pub(crate) once: bool,
+    #[command(flatten)]
+    pub(crate) receive: ReceiveArgs,
+    /// Print one JSON object per line on standard output, and nothing else there.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct RecvRole {
+    /// Listen here; port 0 picks a free port.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<String>,
+    /// Connect to a peer that sends.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) connect: Option<String>,
+}
+
+/// Checks that a peer accepts pings.
+///
+/// Success means: connected, every ping written, our side of the stream ended, and the peer closed its own. TEJ has no
+/// pong, so the time shown is the time to connect, not a round trip.
+#[derive(Args, Debug)]
+pub(crate) struct PingArgs {
+    /// The peer.
+    #[arg(value_name = "HOST:PORT")]
+    pub(crate) peer: String,
+    /// Number of pings.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: u64,
+    /// Seconds between two pings.
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    pub(crate) interval: Duration,
+    /// Give up after so many seconds without a byte.
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = timeout)]
+    pub(crate) timeout: Duration,
+}
+
+/// Writes one frame to a file or standard output.
+#[derive(Args, Debug)]
+pub(crate) struct EncodeArgs {
+    /// Files and directories to put into the frame.
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<OsString>,
+    #[command(flatten)]
+    pub(crate) frame: FrameArgs,
+    /// Where to write the frame; - is standard output.
+    #[arg(short, long, value_name = "FILE|-")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// Reads frames to the end of the input and prints what is in them.
+///
+/// Every length and count is accepted, and memory does not grow with them. The first fault ends it, with the offset of
+/// the field at fault.
+#[derive(Args, Debug)]
+pub(crate) struct DecodeArgs {
+    /// What to read; - or nothing is standard input.
+    #[arg(value_name = "FILE|-")]
+    pub(crate) input: Option<PathBuf>,
+    /// Print one JSON object per line on standard output, and nothing else there.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What goes into a frame beside its files.
+#[derive(Args, Debug)]
+pub(crate) struct FrameArgs {
+    /// The message.
+    #[arg(
+        short = 'm',
+        long = "message",
+        value_name = "TEXT",
+        allow_hyphen_values = true,
+        conflicts_with = "message_file"
+    )]
+    pub(crate) message: Option<String>,
+    /// Take the message from a file; - is standard input.
+    #[arg(long, value_name = "FILE|-")]
+    pub(crate) message_file: Option<PathBuf>,
+    /// The status of the frame, 0 to 127; 2 is a ping.
+    #[arg(long, value_name = "N", default_value = "0", value_parser = status)]
+    pub(crate) status: Status,
+}
+
+/// What to do with what comes in.
+#[derive(Args, Debug)]
+pub(crate) struct ReceiveArgs {
+    /// Give up after so many seconds without a byte from the peer, or without the peer taking one.
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = timeout)]
+    pub(crate) timeout: Duration,
+    /// Store received files in this directory, which is created if need be.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Print the SHA-256 of everything received.
+    #[arg(long)]
+    pub(crate) digest: bool,
+}
+
+/// A file that is read from standard input.
+#[derive(Clone, Debug)]
+pub(crate) struct StdinFile {
+    pub(crate) name: String,
+    pub(crate) size: u64,
+}
+
+fn stdin_file(text: &str) -> Result<StdinFile, String> {
+    let (name, size) = text.rsplit_once(':').ok_or("write NAME:SIZE, with the size in bytes")?;
+    let size = size.parse().map_err(|_| format!("{size:?} is not a number of bytes"))?;
+    if name.is_empty() {
+        return Err("the name is empty".into());
+    }
+    Ok(StdinFile { name: name.into(), size })
+}
+
+fn status(text: &str) -> Result<Status, String> {
+    let number: u64 = text.parse().map_err(|_| "a status is a number from 0 to 127")?;
+    let byte = u8::try_from(number).map_err(|_| format!("status {number} is over 127"))?;
+    Status::new(byte).map_err(|error| error.to_string())
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "a number of seconds, such as 30 or 0.5")?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    let timeout = seconds(text)?;
+    if timeout.is_zero() { Err("must be more than 0".into()) } else { Ok(timeout) }
+}

@@ -1,0 +1,97 @@
+//! `tej encode`.
+
+use std::fs::OpenOptions;
+use std::io::{self, IsTerminal};
+use std::path::Path;
+
+use tej_std::{Config, Sender};
+use tempfile::NamedTempFile;
+use tokio::io::AsyncWrite;
+
+use crate::Stop;
+use crate::args::EncodeArgs;
+use crate::interrupt::interrupted;
+use crate::outgoing::{NotSent, Outgoing, Refused};
+use crate::report::{Failure, Reporter};
+
+pub(crate) async fn run(args: EncodeArgs, reporter: &Reporter) -> Result<(), Stop> {
+    if args.output.is_none() && io::stdout().is_terminal() {
+        return Err(Stop::Usage(
+            "a frame is not text: redirect the output, or give -o FILE (-o - to write to the terminal)"
+                .into(),
+        ));
+    }
+    let work = async {
+        let outgoing = Outgoing::gather(args.frame, &args.files, None, reporter).await?;
+        match args.output.as_deref() {
+            None => write(&outgoing, tokio::io::stdout(), "standard output", reporter).await?,
+            Some(path) if path == Path::new("-") => {
+                write(&outgoing, tokio::io::stdout(), "standard output", reporter).await?;
+            }
+            Some(path) => write_file(&outgoing, path, reporter).await?,
+        }
+        Ok(())
+    };
+    let outcome = tokio::select! {
+        outcome = work => outcome,
+        () = interrupted() => Err(Failure::closed("interrupted").into()),
+    };
+    outcome.map_err(|refused: Refused| match refused {
+        Refused::Usage(message) => Stop::Usage(message),
+        Refused::Failed(failure) => {
+            reporter.warn(&failure.detail);
+            Stop::Failed
+        }
+    })
+}
+
+/// Writes to a temporary file that gets its name once it is complete.
+async fn write_file(outgoing: &Outgoing, path: &Path, reporter: &Reporter) -> Result<(), Failure> {
+    let shown = path.display().to_string();
+    let failed = |error: io::Error| Failure::io(&shown, &error);
+    let special = std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
+    if special {
+        // A device or a FIFO is written to, not replaced.
+        let file = OpenOptions::new().write(true).open(path).map_err(failed)?;
+        return write(outgoing, tokio::fs::File::from_std(file), &shown, reporter).await;
+    }
+    // A symbolic link stays one: what it points to is replaced.
+    let target = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let temporary = temporary_in(parent).map_err(failed)?;
+    let file = temporary.reopen().map_err(failed)?;
+    write(outgoing, tokio::fs::File::from_std(file), &shown, reporter).await?;
+    temporary.persist(&target).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+fn temporary_in(dir: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".tej-").suffix(".part");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // What any new file gets; the umask takes its share.
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(dir)
+}
+
+async fn write<W: AsyncWrite + Unpin>(
+    outgoing: &Outgoing,
+    output: W,
+    shown: &str,
+    reporter: &Reporter,
+) -> Result<(), Failure> {
+    let mut sender = Sender::new(output, &Config { send_buffer: BUFFER, ..Config::default() });
+    let sent = match outgoing.send(&mut sender, reporter).await {
+        Ok(_) => sender.shutdown().await.map_err(NotSent::Connection),
+        Err(error) => Err(error),
+    };
+    sent.map_err(|error| match error {
+        NotSent::Source(failure) => failure,
+        NotSent::Connection(error) => Failure::new("io", format!("{shown}: {error}")),
+    })
+}
+
+const BUFFER: usize = 256 * 1024;

@@ -1,0 +1,161 @@
+//! What is done with received events, the same for every command that receives.
+
+use indicatif::ProgressBar;
+use sha2::{Digest, Sha256};
+use tej_std::inbox::{Inbox, IncomingFile, Refusal};
+use tej_std::{Event, FrameHeader};
+use tokio::task::block_in_place;
+
+use crate::report::{Fate, FileReport, Reporter, hex};
+
+/// Follows the events of one connection: hashes, stores and reports.
+#[derive(Debug)]
+pub(crate) struct Intake<'a> {
+    conn: u64,
+    reporter: &'a Reporter,
+    inbox: Option<&'a Inbox>,
+    digest: bool,
+    header: Option<FrameHeader>,
+    file: Option<File>,
+    message: Message,
+}
+
+impl<'a> Intake<'a> {
+    pub(crate) fn new(conn: u64, reporter: &'a Reporter, inbox: Option<&'a Inbox>, digest: bool) -> Self {
+        Self { conn, reporter, inbox, digest, header: None, file: None, message: Message::default() }
+    }
+
+    /// Takes the next event. At the end of a frame it returns the frame's head, and `frame_end` is not reported
+    /// yet: that is for the caller, who counts.
+    pub(crate) fn take(&mut self, event: Event<'_>) -> Option<FrameHeader> {
+        match event {
+            Event::FrameStart(header) => {
+                self.reporter.frame_start(self.conn, header);
+                self.header = Some(header);
+            }
+            Event::FileStart { name, size } => self.file = Some(self.begin_file(name, size)),
+            Event::FileData(bytes) => {
+                if let Some(file) = &mut self.file {
+                    file.write(bytes);
+                }
+            }
+            Event::FileEnd => {
+                if let Some(file) = self.file.take() {
+                    self.end_file(file);
+                }
+            }
+            Event::MessageStart { size } => self.message = Message::new(size, self.digest),
+            Event::MessageData(bytes) => self.message.write(bytes),
+            Event::FrameEnd => {
+                let message = std::mem::take(&mut self.message);
+                let text = message.text.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());
+                self.reporter.message(self.conn, message.size, text, finish(message.hasher).as_deref());
+                return self.header.take();
+            }
+            // Events of a later version of the codec; this one knows of none.
+            _ => {}
+        }
+        None
+    }
+
+    /// Whether a frame has begun and not ended.
+    pub(crate) fn in_frame(&self) -> bool {
+        self.header.is_some()
+    }
+
+    fn begin_file(&self, name: &[u8], size: u64) -> File {
+        let sink = match self.inbox {
+            None => Sink::Discard,
+            Some(inbox) => match block_in_place(|| inbox.begin(name)) {
+                Ok(incoming) => Sink::Store(incoming),
+                Err(refusal) => Sink::Refused(refusal),
+            },
+        };
+        File {
+            name: name.to_vec(),
+            size,
+            hasher: self.digest.then(Sha256::new),
+            sink,
+            bar: self.reporter.progress(&String::from_utf8_lossy(name), size),
+        }
+    }
+
+    fn end_file(&self, file: File) {
+        file.bar.finish_and_clear();
+        let stored = match file.sink {
+            Sink::Discard => Ok(None),
+            Sink::Store(incoming) => block_in_place(|| incoming.commit()).map(Some),
+            Sink::Refused(refusal) => Err(refusal),
+        };
+        let fate = match &stored {
+            Ok(None) => Fate::Discarded,
+            Ok(Some(path)) => Fate::Stored(path),
+            Err(refusal) => Fate::Refused(refusal.to_string()),
+        };
+        let report = FileReport { name: &file.name, size: file.size, sha256: finish(file.hasher), fate };
+        self.reporter.file(self.conn, &report);
+    }
+}
+
+/// The file that is being received.
+#[derive(Debug)]
+struct File {
+    name: Vec<u8>,
+    size: u64,
+    hasher: Option<Sha256>,
+    sink: Sink,
+    bar: ProgressBar,
+}
+
+impl File {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(bytes);
+        }
+        if let Sink::Store(incoming) = &mut self.sink
+            && let Err(error) = block_in_place(|| incoming.write(bytes))
+        {
+            // The rest of the file is drained, and the connection goes on.
+            self.sink = Sink::Refused(error.into());
+        }
+        self.bar.inc(bytes.len() as u64);
+    }
+}
+
+#[derive(Debug)]
+enum Sink {
+    Discard,
+    Store(IncomingFile),
+    Refused(Refusal),
+}
+
+/// The message that is being received; kept only up to what would be shown.
+#[derive(Debug, Default)]
+struct Message {
+    size: u64,
+    text: Option<Vec<u8>>,
+    hasher: Option<Sha256>,
+}
+
+impl Message {
+    fn new(size: u64, digest: bool) -> Self {
+        let shown = size <= MAX_TEXT;
+        Self { size, text: shown.then(Vec::new), hasher: digest.then(Sha256::new) }
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(text) = &mut self.text {
+            text.extend_from_slice(bytes);
+        }
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(bytes);
+        }
+    }
+}
+
+fn finish(hasher: Option<Sha256>) -> Option<String> {
+    hasher.map(|hasher| hex(&hasher.finalize()))
+}
+
+/// Messages up to this size are shown as text.
+const MAX_TEXT: u64 = 64 * 1024;

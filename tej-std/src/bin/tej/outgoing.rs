@@ -1,0 +1,321 @@
+//! What goes into a frame: files, directories, standard input and a message.
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, Metadata};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use indicatif::ProgressBar;
+use tej_std::{SendError, Sender, Status, core::MAX_NAME_LEN};
+use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::task::block_in_place;
+use walkdir::WalkDir;
+
+use crate::args::{FrameArgs, StdinFile};
+use crate::report::{Failure, Reporter};
+
+/// A frame that is ready to be sent: everything was found and could be opened.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    status: Status,
+    files: Vec<Source>,
+    message: Message,
+}
+
+impl Outgoing {
+    /// Finds the files before anything is connected to or written.
+    pub(crate) async fn gather(
+        frame: FrameArgs,
+        operands: &[OsString],
+        stdin: Option<StdinFile>,
+        reporter: &Reporter,
+    ) -> Result<Self, Refused> {
+        let stdin_message = frame.message_file.as_deref().is_some_and(is_stdin);
+        if stdin_message && stdin.is_some() {
+            return Err(Refused::usage("standard input cannot be both --stdin and --message-file -"));
+        }
+        let mut files = Vec::new();
+        for operand in operands {
+            find(Path::new(operand), &mut files, reporter)?;
+        }
+        if let Some(StdinFile { name, size }) = stdin {
+            files.push(Source { name, content: Content::Stdin(size) });
+        }
+        let mut names = HashSet::new();
+        for Source { name, .. } in &files {
+            if name.len() > MAX_NAME_LEN {
+                return Err(Refused::usage(format!("the name {name:?} is longer than {MAX_NAME_LEN} bytes")));
+            }
+            if !names.insert(name) {
+                return Err(Refused::usage(format!(
+                    "two files would arrive as {name:?}; rename one, or send them in two frames"
+                )));
+            }
+        }
+        let message = match (frame.message, frame.message_file) {
+            (Some(text), _) => Message::Bytes(text.into_bytes()),
+            (None, Some(path)) if is_stdin(&path) => {
+                let mut bytes = Vec::new();
+                let read = tokio::io::stdin().read_to_end(&mut bytes).await;
+                read.map_err(|error| Failure::io("standard input", &error))?;
+                Message::Bytes(bytes)
+            }
+            (None, Some(path)) => {
+                open_regular(&path)?;
+                Message::File(path)
+            }
+            (None, None) => Message::Bytes(Vec::new()),
+        };
+        Ok(Self { status: frame.status, files, message })
+    }
+
+    pub(crate) fn files(&self) -> u64 {
+        self.files.len() as u64
+    }
+
+    /// Sends the frame and returns its length on the wire. Memory does not grow with what is sent.
+    pub(crate) async fn send<W: AsyncWrite + Unpin>(
+        &self,
+        sender: &mut Sender<W>,
+        reporter: &Reporter,
+    ) -> Result<u64, NotSent> {
+        sender.start_frame(self.status, self.files()).await?;
+        for source in &self.files {
+            match &source.content {
+                Content::File(path) => {
+                    let source_file = SourceFile::open(path)?;
+                    let bar = reporter.progress(&source.name, source_file.size);
+                    sender.start_file(&source.name, source_file.size).await?;
+                    source_file.copy(sender, &bar).await?;
+                    bar.finish_and_clear();
+                }
+                Content::Stdin(size) => {
+                    let bar = reporter.progress(&source.name, *size);
+                    sender.start_file(&source.name, *size).await?;
+                    copy_stdin(sender, &bar).await?;
+                    bar.finish_and_clear();
+                }
+            }
+        }
+        match &self.message {
+            Message::Bytes(bytes) => sender.finish_frame(bytes).await?,
+            Message::File(path) => {
+                let source_file = SourceFile::open(path)?;
+                sender.start_message(source_file.size).await?;
+                source_file.copy(sender, &ProgressBar::hidden()).await?;
+                sender.push().await?;
+            }
+        }
+        Ok(sender.frame_len())
+    }
+}
+
+/// Why a frame could not be put together.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    Usage(String),
+    Failed(Failure),
+}
+
+impl Refused {
+    fn usage(message: impl Into<String>) -> Self {
+        Self::Usage(message.into())
+    }
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Why a frame was not sent.
+#[derive(Debug)]
+pub(crate) enum NotSent {
+    /// A local file is to blame; the stream ends inside the frame.
+    Source(Failure),
+    Connection(SendError),
+}
+
+impl From<Failure> for NotSent {
+    fn from(failure: Failure) -> Self {
+        Self::Source(failure)
+    }
+}
+
+impl From<SendError> for NotSent {
+    fn from(error: SendError) -> Self {
+        Self::Connection(error)
+    }
+}
+
+#[derive(Debug)]
+struct Source {
+    /// As the peer will see it.
+    name: String,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    File(PathBuf),
+    /// So many bytes of standard input.
+    Stdin(u64),
+}
+
+#[derive(Debug)]
+enum Message {
+    Bytes(Vec<u8>),
+    File(PathBuf),
+}
+
+/// A local file while it is sent. Its length goes out before its data, so it must not change meanwhile.
+struct SourceFile<'a> {
+    path: &'a Path,
+    file: File,
+    size: u64,
+    before: Metadata,
+}
+
+impl<'a> SourceFile<'a> {
+    fn open(path: &'a Path) -> Result<Self, Failure> {
+        let (file, before) = open_regular(path)?;
+        Ok(Self { path, file, size: before.len(), before })
+    }
+
+    async fn copy<W: AsyncWrite + Unpin>(
+        mut self,
+        sender: &mut Sender<W>,
+        bar: &ProgressBar,
+    ) -> Result<(), NotSent> {
+        let mut copied = 0;
+        loop {
+            let space = sender.payload_space().await?;
+            if space.is_empty() {
+                break;
+            }
+            match block_in_place(|| self.file.read(space)) {
+                Ok(0) => {
+                    let detail = format!(
+                        "{} shrank from {} to {copied} bytes while it was sent",
+                        self.name(),
+                        self.size
+                    );
+                    return Err(Failure::source(detail).into());
+                }
+                Ok(n) => {
+                    sender.commit_payload(n)?;
+                    copied += n as u64;
+                    bar.inc(n as u64);
+                }
+                Err(error) => return Err(Failure::source(format!("{}: {error}", self.name())).into()),
+            }
+        }
+        let after =
+            self.file.metadata().map_err(|error| Failure::source(format!("{}: {error}", self.name())))?;
+        if after.len() != self.size || after.modified().ok() != self.before.modified().ok() {
+            return Err(Failure::source(format!("{} changed while it was sent", self.name())).into());
+        }
+        Ok(())
+    }
+
+    fn name(&self) -> std::path::Display<'_> {
+        self.path.display()
+    }
+}
+
+async fn copy_stdin<W: AsyncWrite + Unpin>(sender: &mut Sender<W>, bar: &ProgressBar) -> Result<(), NotSent> {
+    let mut stdin = tokio::io::stdin();
+    let mut copied: u64 = 0;
+    loop {
+        let space = sender.payload_space().await?;
+        if space.is_empty() {
+            return Ok(());
+        }
+        match stdin.read(space).await {
+            Ok(0) => {
+                let detail =
+                    format!("standard input ended after {copied} bytes, before the size given to --stdin");
+                return Err(Failure::source(detail).into());
+            }
+            Ok(n) => {
+                sender.commit_payload(n)?;
+                copied += n as u64;
+                bar.inc(n as u64);
+                // The next bytes may be long in coming: let the peer have these.
+                sender.push().await?;
+            }
+            Err(error) => return Err(Failure::source(format!("standard input: {error}")).into()),
+        }
+    }
+}
+
+/// Adds the file, or the files of the directory, that `path` names.
+fn find(path: &Path, files: &mut Vec<Source>, reporter: &Reporter) -> Result<(), Refused> {
+    let metadata = std::fs::metadata(path).map_err(|error| cannot_open(path, &error))?;
+    if !metadata.is_dir() {
+        open_regular(path)?;
+        let name = path.file_name().map(OsStr::to_os_string).unwrap_or_default();
+        files.push(Source { name: wire_name(Path::new(&name))?, content: Content::File(path.to_path_buf()) });
+        return Ok(());
+    }
+    let base = match path.file_name() {
+        Some(name) => name.to_os_string(),
+        // `.` and `..` have a name, too, and `/` has none.
+        None => {
+            let real = path.canonicalize().map_err(|error| cannot_open(path, &error))?;
+            real.file_name().map(OsStr::to_os_string).unwrap_or_default()
+        }
+    };
+    for entry in WalkDir::new(path).sort_by_file_name() {
+        let entry = entry.map_err(|error| Failure::source(error.to_string()))?;
+        let kind = entry.file_type();
+        if kind.is_dir() {
+            continue;
+        }
+        if !kind.is_file() {
+            let what = if kind.is_symlink() { "a symbolic link" } else { "not a regular file" };
+            reporter.warn(&format!("skipped {}: {what}", entry.path().display()));
+            continue;
+        }
+        open_regular(entry.path())?;
+        let below = entry.path().strip_prefix(path).unwrap_or(entry.path());
+        let name = wire_name(&Path::new(&base).join(below))?;
+        files.push(Source { name, content: Content::File(entry.into_path()) });
+    }
+    Ok(())
+}
+
+/// A relative path as it goes over the wire: UTF-8, parts separated by `/`.
+fn wire_name(path: &Path) -> Result<String, Refused> {
+    let parts: Option<Vec<&str>> = path.iter().map(OsStr::to_str).collect();
+    match parts {
+        Some(parts) => Ok(parts.join("/")),
+        None => Err(Refused::usage(format!(
+            "{path:?} cannot be sent: file names in TEJ are UTF-8; rename it, or send it as --stdin NAME:SIZE"
+        ))),
+    }
+}
+
+fn open_regular(path: &Path) -> Result<(File, Metadata), Failure> {
+    // Asked before it is opened, for opening a FIFO waits for its other end.
+    let metadata = std::fs::metadata(path).map_err(|error| cannot_open(path, &error))?;
+    if !metadata.is_file() {
+        return Err(Failure::source(format!(
+            "{} is not a regular file, so its size is not known; use --stdin NAME:SIZE",
+            path.display()
+        )));
+    }
+    let file = File::open(path).map_err(|error| cannot_open(path, &error))?;
+    let metadata = file.metadata().map_err(|error| cannot_open(path, &error))?;
+    Ok((file, metadata))
+}
+
+fn cannot_open(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::source(format!("{}: {error}", path.display()))
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
+}

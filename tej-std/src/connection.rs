@@ -1,0 +1,277 @@
+//! One connection and its two halves.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use embedded_io_adapters::tokio_1::FromTokio;
+use tej_core::Decoder;
+use tej_core::io::{FrameReader, FrameWriter};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+use crate::idle::{Activity, IdleRead, IdleWrite};
+use crate::{Config, Event, Limits, ReceiveError, SendError, Status};
+
+/// A connection to a peer: a [`Receiver`] and a [`Sender`] that work independently of each other.
+///
+/// Receive while you send. A peer may push a frame of any size at any time, and two sides that both only write
+/// wait for each other for ever.
+#[derive(Debug)]
+pub struct Connection<R = OwnedReadHalf, W = OwnedWriteHalf> {
+    receiver: Receiver<R>,
+    sender: Sender<W>,
+}
+
+impl Connection {
+    /// Speaks TEJ over a connected TCP stream; turns Nagle's algorithm off, for the sender stages by itself.
+    ///
+    /// # Errors
+    ///
+    /// The stream is no longer connected.
+    pub fn from_tcp(stream: TcpStream, config: &Config) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        let (read, write) = stream.into_split();
+        Ok(Self::new(read, write, config))
+    }
+}
+
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
+    /// Speaks TEJ over the two directions of any byte stream: a Unix socket, TLS, a pipe.
+    pub fn new(read: R, write: W, config: &Config) -> Self {
+        let activity = Activity::new(config.idle_timeout);
+        let receiver = Receiver::with_activity(read, config, Arc::clone(&activity));
+        let sender = Sender::with_activity(write, config, activity);
+        Self { receiver, sender }
+    }
+
+    /// The halves, for two tasks or two branches of a `join!`.
+    pub fn split(self) -> (Receiver<R>, Sender<W>) {
+        (self.receiver, self.sender)
+    }
+}
+
+/// The receiving half.
+pub struct Receiver<R = OwnedReadHalf> {
+    reader: FrameReader<FromTokio<IdleRead<R>>, Buffer, Buffer, Limits>,
+}
+
+impl<R: AsyncRead + Unpin> Receiver<R> {
+    /// Receives from anything that can be read, with no sender beside it: a file, a pipe.
+    pub fn new(read: R, config: &Config) -> Self {
+        Self::with_activity(read, config, Activity::new(config.idle_timeout))
+    }
+
+    fn with_activity(read: R, config: &Config, activity: Arc<Activity>) -> Self {
+        let buffer = vec![0; config.receive_buffer.max(1)].into_boxed_slice();
+        let name = vec![0; usize::from(config.name_limit)].into_boxed_slice();
+        let decoder = Decoder::new(name, config.limits);
+        Self { reader: FrameReader::new(FromTokio::new(IdleRead::new(read, activity)), buffer, decoder) }
+    }
+
+    /// The next event, or `None` when the peer ended its stream between two frames.
+    ///
+    /// # Errors
+    ///
+    /// A fault of the peer, its silence for [`Config::idle_timeout`], or the transport's failure.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped future loses nothing; call it again.
+    pub async fn next(&mut self) -> Result<Option<Event<'_>>, ReceiveError> {
+        Ok(self.reader.next().await?)
+    }
+
+    /// Bytes of the stream that were decoded so far.
+    pub fn offset(&self) -> u64 {
+        self.reader.offset()
+    }
+
+    /// Whether the stream is between two frames, so that nothing is lost by closing it.
+    pub fn is_between_frames(&self) -> bool {
+        self.reader.is_between_frames()
+    }
+}
+
+impl<R> fmt::Debug for Receiver<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").finish_non_exhaustive()
+    }
+}
+
+/// The sending half.
+///
+/// A frame is [`start_frame`](Self::start_frame), each of its files by [`send_file`](Self::send_file), and
+/// [`finish_frame`](Self::finish_frame) with the message; [`send_message`](Self::send_message) and
+/// [`send_ping`](Self::send_ping) are whole frames.
+///
+/// # Cancel safety
+///
+/// When a future of this type is dropped before it is ready, the peer may be left with a part of a frame: every later
+/// call returns [`SendError::Interrupted`].
+pub struct Sender<W = OwnedWriteHalf> {
+    writer: FrameWriter<FromTokio<IdleWrite<W>>, Buffer>,
+}
+
+impl<W: AsyncWrite + Unpin> Sender<W> {
+    /// Sends to anything that can be written, with no receiver beside it: a file, a pipe.
+    pub fn new(write: W, config: &Config) -> Self {
+        Self::with_activity(write, config, Activity::new(config.idle_timeout))
+    }
+
+    fn with_activity(write: W, config: &Config, activity: Arc<Activity>) -> Self {
+        let stage = vec![0; config.send_buffer.max(1)].into_boxed_slice();
+        Self { writer: FrameWriter::new(FromTokio::new(IdleWrite::new(write, activity)), stage) }
+    }
+
+    /// Begins a frame of `files` files.
+    ///
+    /// # Errors
+    ///
+    /// Another frame is unfinished, or the connection failed.
+    pub async fn start_frame(&mut self, status: Status, files: u64) -> Result<(), SendError> {
+        self.activity().sending();
+        Ok(self.writer.start_frame(status, files).await?)
+    }
+
+    /// Sends the next file: exactly `size` bytes of `source`, never more.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Source`] when `source` fails or ends early: the frame can then not be completed, so drop the
+    /// connection. Otherwise as for [`start_frame`](Self::start_frame).
+    pub async fn send_file(
+        &mut self,
+        name: &str,
+        size: u64,
+        source: &mut (impl AsyncRead + Unpin),
+    ) -> Result<(), SendError> {
+        self.start_file(name, size).await?;
+        loop {
+            let space = self.payload_space().await?;
+            if space.is_empty() {
+                return Ok(());
+            }
+            match source.read(space).await {
+                Ok(0) => return Err(SendError::Source(io::ErrorKind::UnexpectedEof.into())),
+                Ok(n) => self.commit_payload(n)?,
+                Err(error) => return Err(SendError::Source(error)),
+            }
+        }
+    }
+
+    /// Sends the message of a frame without files, or of one whose files have all been sent, and completes the
+    /// frame. An empty message is "no message".
+    ///
+    /// # Errors
+    ///
+    /// As for [`start_frame`](Self::start_frame); also when files are missing.
+    pub async fn finish_frame(&mut self, message: &[u8]) -> Result<(), SendError> {
+        self.start_message(message.len() as u64).await?;
+        self.writer.write_payload(message).await?;
+        self.push().await
+    }
+
+    /// Sends a whole frame without files.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start_frame`](Self::start_frame).
+    pub async fn send_message(&mut self, status: Status, message: &[u8]) -> Result<(), SendError> {
+        self.start_frame(status, 0).await?;
+        self.finish_frame(message).await
+    }
+
+    /// Sends a ping: an empty frame of [`Status::PING`]. There is no answer to it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start_frame`](Self::start_frame).
+    pub async fn send_ping(&mut self) -> Result<(), SendError> {
+        self.send_message(Status::PING, &[]).await
+    }
+
+    /// Begins a file whose `size` bytes of payload the caller produces in [`payload_space`](Self::payload_space).
+    ///
+    /// # Errors
+    ///
+    /// As for [`start_frame`](Self::start_frame).
+    pub async fn start_file(&mut self, name: &str, size: u64) -> Result<(), SendError> {
+        Ok(self.writer.start_file(name.as_bytes(), size).await?)
+    }
+
+    /// Begins the message, whose `size` bytes the caller produces in [`payload_space`](Self::payload_space); after the
+    /// last of them [`push`](Self::push) completes the frame.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start_frame`](Self::start_frame).
+    pub async fn start_message(&mut self, size: u64) -> Result<(), SendError> {
+        Ok(self.writer.start_message(size).await?)
+    }
+
+    /// Where the next payload bytes can be put without a copy; empty once the file or message is complete. Say with
+    /// [`commit_payload`](Self::commit_payload) how many were.
+    ///
+    /// # Errors
+    ///
+    /// The connection failed.
+    pub async fn payload_space(&mut self) -> Result<&mut [u8], SendError> {
+        Ok(self.writer.payload_space().await?)
+    }
+
+    /// Takes the first `n` bytes of [`payload_space`](Self::payload_space) as the next payload.
+    ///
+    /// # Errors
+    ///
+    /// `n` is more than there was space.
+    pub fn commit_payload(&mut self, n: usize) -> Result<(), SendError> {
+        Ok(self.writer.commit_payload(n)?)
+    }
+
+    /// Hands everything staged to the transport. Not needed after [`finish_frame`](Self::finish_frame); useful when
+    /// the source of a file is slow and the peer should have what there is.
+    ///
+    /// # Errors
+    ///
+    /// The connection failed.
+    pub async fn push(&mut self) -> Result<(), SendError> {
+        self.writer.push().await?;
+        if self.writer.encoder().is_idle() {
+            self.activity().sent();
+        }
+        Ok(())
+    }
+
+    /// Bytes on the wire of the current frame as announced so far, or of the last frame once it is complete.
+    pub fn frame_len(&self) -> u64 {
+        self.writer.encoder().frame_len()
+    }
+
+    /// Ends our direction of the stream and leaves the other open: the peer sees the end of the stream once it has
+    /// read everything.
+    ///
+    /// # Errors
+    ///
+    /// A frame is unfinished, or the transport failed.
+    pub async fn shutdown(&mut self) -> Result<(), SendError> {
+        if !self.writer.encoder().is_idle() {
+            return Err(SendError::Encode(tej_core::EncodeError::OutOfOrder));
+        }
+        self.writer.flush().await?;
+        self.writer.io_mut().inner_mut().shutdown().await.map_err(SendError::from_transport)
+    }
+
+    fn activity(&mut self) -> &Activity {
+        self.writer.io_mut().inner().activity()
+    }
+}
+
+impl<W> fmt::Debug for Sender<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").finish_non_exhaustive()
+    }
+}
+
+type Buffer = Box<[u8]>;

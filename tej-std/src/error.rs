@@ -1,0 +1,121 @@
+//! Why receiving or sending failed.
+
+use std::fmt;
+use std::io;
+
+use tej_core::io::{ReadError, WriteError};
+use tej_core::{DecodeError, EncodeError};
+
+/// Why receiving failed. Whatever it is, the connection is over.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ReceiveError {
+    /// The peer's stream is wrong, or ended inside a frame.
+    Decode(DecodeError),
+    /// The peer was silent for [`Config::idle_timeout`](crate::Config::idle_timeout).
+    Timeout,
+    /// The transport failed.
+    Io(io::Error),
+}
+
+impl From<ReadError<io::Error>> for ReceiveError {
+    fn from(error: ReadError<io::Error>) -> Self {
+        match error {
+            ReadError::Decode(error) => Self::Decode(error),
+            ReadError::Io(error) if error.kind() == io::ErrorKind::TimedOut => Self::Timeout,
+            ReadError::Io(error) => Self::Io(error),
+        }
+    }
+}
+
+impl fmt::Display for ReceiveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Decode(error) => error.fmt(f),
+            Self::Timeout => write!(f, "the peer was silent for too long"),
+            Self::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ReceiveError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Decode(error) => Some(error),
+            Self::Timeout => None,
+            Self::Io(error) => Some(error),
+        }
+    }
+}
+
+/// Why sending failed. Only after [`Encode`](Self::Encode) can the connection still be used for sending.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The calls do not make up a frame; nothing was written.
+    Encode(EncodeError),
+    /// The source of a file or message failed or ended before its announced size. The frame cannot be completed, so
+    /// the only honest thing left is to drop the connection.
+    Source(io::Error),
+    /// The peer accepted nothing for [`Config::idle_timeout`](crate::Config::idle_timeout).
+    Timeout,
+    /// The peer closed the connection.
+    Closed,
+    /// The transport failed.
+    Io(io::Error),
+    /// An earlier call failed, or was dropped before it was done.
+    Interrupted,
+}
+
+impl From<WriteError<io::Error>> for SendError {
+    fn from(error: WriteError<io::Error>) -> Self {
+        match error {
+            WriteError::Encode(error) => Self::Encode(error),
+            WriteError::Closed => Self::Closed,
+            WriteError::Interrupted => Self::Interrupted,
+            WriteError::Io(error) => Self::from_transport(error),
+        }
+    }
+}
+
+impl From<EncodeError> for SendError {
+    fn from(error: EncodeError) -> Self {
+        Self::Encode(error)
+    }
+}
+
+impl SendError {
+    pub(crate) fn from_transport(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::TimedOut => Self::Timeout,
+            io::ErrorKind::BrokenPipe
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::WriteZero => Self::Closed,
+            _ => Self::Io(error),
+        }
+    }
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Encode(error) => error.fmt(f),
+            Self::Source(error) => write!(f, "the source of the payload failed: {error}"),
+            Self::Timeout => write!(f, "the peer accepted nothing for too long"),
+            Self::Closed => write!(f, "the peer closed the connection"),
+            Self::Io(error) => error.fmt(f),
+            Self::Interrupted => write!(f, "an earlier write did not finish"),
+        }
+    }
+}
+
+impl std::error::Error for SendError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Encode(error) => Some(error),
+            Self::Source(error) | Self::Io(error) => Some(error),
+            Self::Timeout | Self::Closed | Self::Interrupted => None,
+        }
+    }
+}

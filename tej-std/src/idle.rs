@@ -1,0 +1,172 @@
+//! Idle timeouts around the two halves of a transport.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// When the peer last showed life, shared by the halves of a connection.
+#[derive(Debug)]
+pub(crate) struct Activity {
+    timeout: Option<Duration>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// The last byte received, or later by the time that was spent on sending since.
+    received: Instant,
+    /// Since when the local side has been sending a frame, during which the peer owes us nothing.
+    sending_since: Option<Instant>,
+}
+
+impl Activity {
+    pub(crate) fn new(timeout: Option<Duration>) -> Arc<Self> {
+        let state = State { received: Instant::now(), sending_since: None };
+        Arc::new(Self { timeout, state: Mutex::new(state) })
+    }
+
+    /// The peer's silence does not count from here on: we are sending.
+    pub(crate) fn sending(&self) {
+        let mut state = self.state();
+        state.sending_since.get_or_insert_with(Instant::now);
+    }
+
+    /// We have sent what we had; the peer's silence counts again.
+    pub(crate) fn sent(&self) {
+        let mut state = self.state();
+        if let Some(since) = state.sending_since.take() {
+            let excused = since.max(state.received).elapsed();
+            state.received += excused;
+        }
+    }
+
+    fn received(&self) {
+        self.state().received = Instant::now();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Two instants are never left half-updated.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Fails a read with [`io::ErrorKind::TimedOut`] when the peer has been silent for the timeout.
+#[derive(Debug)]
+pub(crate) struct IdleRead<R> {
+    inner: R,
+    activity: Arc<Activity>,
+    alarm: Alarm,
+}
+
+impl<R> IdleRead<R> {
+    pub(crate) fn new(inner: R, activity: Arc<Activity>) -> Self {
+        Self { inner, activity, alarm: Alarm::default() }
+    }
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for IdleRead<R> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if let Poll::Ready(result) = Pin::new(&mut this.inner).poll_read(cx, buf) {
+            this.activity.received();
+            return Poll::Ready(result);
+        }
+        let Some(timeout) = this.activity.timeout else { return Poll::Pending };
+        let activity = &this.activity;
+        ready!(this.alarm.poll(cx, || {
+            let state = activity.state();
+            let from = if state.sending_since.is_some() { Instant::now() } else { state.received };
+            from + timeout
+        }));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+/// Fails a write with [`io::ErrorKind::TimedOut`] when the peer has neither accepted nor sent anything for the
+/// timeout.
+#[derive(Debug)]
+pub(crate) struct IdleWrite<W> {
+    inner: W,
+    activity: Arc<Activity>,
+    alarm: Alarm,
+    /// Since when a write has been waiting.
+    waiting_since: Option<Instant>,
+}
+
+impl<W> IdleWrite<W> {
+    pub(crate) fn new(inner: W, activity: Arc<Activity>) -> Self {
+        Self { inner, activity, alarm: Alarm::default(), waiting_since: None }
+    }
+
+    pub(crate) fn activity(&self) -> &Activity {
+        &self.activity
+    }
+
+    fn wait<T>(&mut self, cx: &mut Context<'_>, inner: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if inner.is_ready() {
+            self.waiting_since = None;
+            return inner;
+        }
+        let Some(timeout) = self.activity.timeout else { return Poll::Pending };
+        let since = *self.waiting_since.get_or_insert_with(Instant::now);
+        let activity = &self.activity;
+        ready!(self.alarm.poll(cx, || since.max(activity.state().received) + timeout));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<W> Drop for IdleWrite<W> {
+    fn drop(&mut self) {
+        // Nothing is being sent any more, however it ended.
+        self.activity.sent();
+    }
+}
+
+impl<W: AsyncWrite + Unpin> AsyncWrite for IdleWrite<W> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let inner = Pin::new(&mut this.inner).poll_write(cx, buf);
+        this.wait(cx, inner)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let inner = Pin::new(&mut this.inner).poll_flush(cx);
+        this.wait(cx, inner)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let inner = Pin::new(&mut this.inner).poll_shutdown(cx);
+        this.wait(cx, inner)
+    }
+}
+
+/// A timer for a deadline that moves while it runs.
+#[derive(Debug, Default)]
+struct Alarm {
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Alarm {
+    /// Ready once `deadline()` has passed. The deadline is asked for again whenever the timer fires, so that life
+    /// which only moves it further away costs nothing.
+    fn poll(&mut self, cx: &mut Context<'_>, deadline: impl Fn() -> Instant) -> Poll<()> {
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline())));
+        loop {
+            ready!(sleep.as_mut().poll(cx));
+            let deadline = deadline();
+            if deadline <= Instant::now() {
+                self.sleep = None;
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(deadline);
+        }
+    }
+}

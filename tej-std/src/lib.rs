@@ -1,0 +1,16 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod config;
+mod connection;
+mod error;
+mod idle;
+#[cfg(feature = "inbox")]
+pub mod inbox;
+mod server;
+
+pub use config::Config;
+pub use connection::{Connection, Receiver, Sender};
+pub use error::{ReceiveError, SendError};
+pub use server::{Server, connect};
+pub use tej_core::{self as core, DecodeError, DecodeErrorKind, Event, FrameHeader, Limits, Status};

@@ -1,0 +1,584 @@
+//! The contract of the `tej` command, on the real binary.
+
+mod common;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use common::{Tej, json_lines, sha256};
+use serde_json::{Value, json};
+
+// ---- encode and decode
+
+#[test]
+fn encode_writes_the_vectors() {
+    let scratch = tempfile::tempdir().unwrap();
+    fs::write(scratch.path().join("a.txt"), "hi").unwrap();
+    fs::write(scratch.path().join("é"), "!").unwrap();
+    let a = scratch.path().join("a.txt").into_os_string().into_string().unwrap();
+    let e = scratch.path().join("é").into_os_string().into_string().unwrap();
+    let cases: [(&[&str], &str); 5] = [
+        (&[], "800100000000000000000000000000000000"),
+        (&["--status", "2"], "820100000000000000000000000000000000"),
+        (&["-m", "Hello"], "80010000000000000000000000000000000548656c6c6f"),
+        (&[&a, "--status", "20"], "940100000000000000010005612e747874000000000000000268690000000000000000"),
+        (&[&e], "800100000000000000010002c3a90000000000000001210000000000000000"),
+    ];
+    for (arguments, hex) in cases {
+        let output = Tej::run(&[&["encode"], arguments].concat());
+        assert!(output.status.success());
+        assert_eq!(common::hex(&output.stdout), hex, "{arguments:?}");
+    }
+}
+
+#[test]
+fn encode_to_a_file_is_all_or_nothing() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = |name: &str| scratch.path().join(name).into_os_string().into_string().unwrap();
+    fs::write(path("out"), "old").unwrap();
+    let failed = Tej::run(&["encode", &path("missing"), "-o", &path("out")]);
+    assert_eq!(failed.status.code(), Some(1));
+    assert_eq!(fs::read(path("out")).unwrap(), b"old");
+    assert!(Tej::run(&["encode", "-m", "x", "-o", &path("out")]).status.success());
+    assert_eq!(fs::read(path("out")).unwrap().len(), 19);
+    assert_eq!(entries(scratch.path()), ["out"]);
+}
+
+#[test]
+fn decode_reports_every_event() {
+    let mut stream = hex("94010000000000000001 0005 612e747874 0000000000000002 6869 0000000000000000");
+    stream.extend(hex("80010000000000000001 0002 ff1b 0000000000000000 0000000000000003 61ff62"));
+    let (events, code) = decode(&stream);
+    let empty = sha256(b"");
+    let expected = json!([
+        {"event":"frame_start","conn":1,"status":20,"version":1,"files":1},
+        {"event":"file","conn":1,"name":"a.txt","size":2,"sha256":sha256(b"hi")},
+        {"event":"message","conn":1,"size":0,"text":"","sha256":empty},
+        {"event":"frame_end","conn":1},
+        {"event":"frame_start","conn":1,"status":0,"version":1,"files":1},
+        {"event":"file","conn":1,"name_hex":"ff1b","size":0,"sha256":empty},
+        {"event":"message","conn":1,"size":3,"sha256":sha256(b"a\xffb")},
+        {"event":"frame_end","conn":1},
+    ]);
+    assert_eq!(Value::Array(events), expected);
+    assert_eq!(code, 0);
+}
+
+#[test]
+fn decode_names_kind_and_offset() {
+    let head = "80010000000000000001";
+    let cases = [
+        ("00", "bad_start_bit", 0, 0),
+        ("8002", "unsupported_version", 1, 0),
+        ("80010000000000000000 0000000000000000 7f", "bad_start_bit", 18, 3),
+        ("80", "truncated", 1, 0),
+        (&format!("{head} 0001"), "truncated", 12, 1),
+        (&format!("{head} 0001 61 ffffffffffffffff 00"), "frame_too_long", 13, 1),
+        (&format!("{head} 0001 61 ffffffffffffffea 00"), "truncated", 22, 1),
+        (&format!("{head} 0001 61 ffffffffffffffeb 00"), "frame_too_long", 13, 1),
+        ("8001ffffffffffffffff", "truncated", 10, 1),
+        ("80010000000000000000 ffffffffffffffed", "truncated", 18, 1),
+        ("80010000000000000000 ffffffffffffffee", "frame_too_long", 10, 1),
+        ("80010000000000000000 0000000000000002 61", "truncated", 19, 1),
+    ];
+    for (stream, kind, offset, before) in cases {
+        let (events, code) = decode(&hex(stream));
+        let error = events.last().unwrap();
+        assert_eq!(
+            (error["kind"].as_str(), error["offset"].as_u64()),
+            (Some(kind), Some(offset)),
+            "{stream}"
+        );
+        assert_eq!(events.len(), before + 1, "{stream}: {events:?}");
+        assert_eq!(code, 1);
+    }
+    assert_eq!(decode(b""), (vec![], 0));
+}
+
+#[test]
+fn hostile_names_are_escaped_and_exact() {
+    let name = "a\u{1b}[2J\n\u{202e}\u{2028}\u{85}é";
+    let mut stream = hex("80010000000000000001");
+    stream.extend(u16::try_from(name.len()).unwrap().to_be_bytes());
+    stream.extend(name.as_bytes());
+    stream.extend([0; 16]);
+    let json = run_with_input(&["decode", "--json"], &stream);
+    let text = String::from_utf8(json.stdout).unwrap();
+    assert!(
+        text.chars().all(|c| c == '\n' || !(c.is_control() || "\u{202e}\u{2028}".contains(c))),
+        "{text:?}"
+    );
+    assert!(text.contains(r"a\u001b[2J\n\u202e\u2028\u0085é"), "{text}");
+    assert_eq!(json_lines(text.as_bytes())[1]["name"], name);
+    let plain = run_with_input(&["decode"], &stream);
+    let text = String::from_utf8(plain.stdout).unwrap();
+    assert!(text.contains(r"a\u{1b}[2J\u{a}\u{202e}\u{2028}\u{85}é"), "{text}");
+}
+
+#[test]
+fn message_text_is_shown_up_to_64_kib() {
+    for (size, shown) in [(65_535, true), (65_536, true), (65_537, false)] {
+        let mut stream = hex("80010000000000000000");
+        stream.extend(u64::try_from(size).unwrap().to_be_bytes());
+        stream.resize(18 + size, b'x');
+        let (events, _) = decode(&stream);
+        assert_eq!(events[1].get("text").is_some(), shown, "{size}");
+        assert_eq!(events[1]["sha256"], sha256(&vec![b'x'; size]));
+    }
+}
+
+// ---- send and recv
+
+#[test]
+fn files_and_directories_arrive() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = |name: &str| scratch.path().join(name).into_os_string().into_string().unwrap();
+    fs::create_dir_all(path("photos/deep")).unwrap();
+    fs::write(path("photos/a b.jpg"), "jpg").unwrap();
+    fs::write(path("photos/deep/é"), "e").unwrap();
+    std::os::unix::fs::symlink("a b.jpg", path("photos/link")).unwrap();
+    fs::write(path("empty"), "").unwrap();
+    let big: Vec<u8> = (0..3_000_000_u32).map(|n| n.to_le_bytes()[n as usize % 3]).collect();
+    fs::write(path("big"), &big).unwrap();
+
+    let inbox = path("in");
+    let mut recv =
+        Tej::start(&["recv", "--listen", "127.0.0.1:0", "--once", "--dir", &inbox, "--digest", "--json"]);
+    let addr = recv.listening();
+    let sent =
+        Tej::run(&["send", &addr, &path("empty"), &path("photos"), &path("big"), "-m", "hey", "--json"]);
+    let (events, status) = recv.finish();
+    assert!(sent.status.success() && status.success(), "{sent:?}");
+    let warning = String::from_utf8_lossy(&sent.stderr).into_owned();
+    assert!(warning.contains("link"), "{warning}");
+
+    let files: Vec<_> = events.iter().filter(|e| e["event"] == "file").collect();
+    let names: Vec<_> = files.iter().map(|f| f["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["empty", "photos/a b.jpg", "photos/deep/é", "big"]);
+    for file in &files {
+        let stored = fs::read(file["path"].as_str().unwrap()).unwrap();
+        assert_eq!(file["sha256"], sha256(&stored));
+        assert_eq!(file["size"], stored.len());
+    }
+    assert_eq!(fs::read(Path::new(&inbox).join("big")).unwrap(), big);
+
+    let names: usize = names.iter().map(|name| name.len()).sum();
+    let bytes = 18 + 4 * 10 + names + 3 + 1 + big.len() + 3;
+    assert_eq!(json_lines(&sent.stdout), [json!({"event":"sent","conn":1,"files":4,"bytes":bytes})]);
+}
+
+#[test]
+fn a_name_that_cannot_be_stored_refuses_the_file_alone() {
+    let scratch = tempfile::tempdir().unwrap();
+    let inbox = scratch.path().join("deep/in");
+    let mut recv = Tej::start(&[
+        "recv",
+        "--listen",
+        "127.0.0.1:0",
+        "--once",
+        "--dir",
+        inbox.to_str().unwrap(),
+        "--digest",
+        "--json",
+    ]);
+    let mut peer = TcpStream::connect(recv.listening()).unwrap();
+    let names: [&[u8]; 5] = [b"../x", b"/abs", b"", b"\xff", b"good"];
+    let mut frame = hex("8001");
+    frame.extend(5_u64.to_be_bytes());
+    for name in names {
+        frame.extend(u16::try_from(name.len()).unwrap().to_be_bytes());
+        frame.extend(name);
+        frame.extend(hex("0000000000000002 6869"));
+    }
+    frame.extend([0; 8]);
+    peer.write_all(&frame).unwrap();
+    drop(peer);
+    let (events, status) = recv.finish();
+    assert_eq!(status.code(), Some(1));
+    let files: Vec<_> = events.iter().filter(|e| e["event"] == "file").collect();
+    assert_eq!(files.len(), 5);
+    for file in &files[..4] {
+        assert!(file["refused"].is_string() && file.get("path").is_none(), "{file}");
+        assert_eq!(file["sha256"], sha256(b"hi"));
+    }
+    assert_eq!(files[3]["name_hex"], "ff");
+    assert!(files[4].get("refused").is_none());
+    assert_eq!(events.last().unwrap()["event"], "frame_end");
+    assert_eq!(entries(&inbox), ["good"]);
+    assert_eq!(entries(scratch.path()), ["deep"]);
+}
+
+#[test]
+fn a_bad_peer_ends_its_own_connection_alone() {
+    let mut recv = Tej::start(&["recv", "--listen", "127.0.0.1:0", "--frames", "2", "--json"]);
+    let addr = recv.listening();
+    let mut bad = TcpStream::connect(&addr).unwrap();
+    bad.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    let error = recv.wait_for("error");
+    assert_eq!(
+        (&error["conn"], &error["kind"], &error["offset"]),
+        (&json!(1), &json!("bad_start_bit"), &json!(0))
+    );
+    assert_eq!(bad.read(&mut [0; 8]).unwrap_or(0), 0);
+    for n in 0..2 {
+        assert!(Tej::run(&["send", &addr, "-m", &format!("{n}")]).status.success());
+    }
+    let (events, status) = recv.finish();
+    let texts: Vec<_> = events.iter().filter_map(|e| e["text"].as_str()).collect();
+    assert_eq!(texts, ["0", "1"]);
+    assert_eq!(status.code(), Some(1), "a connection failed");
+}
+
+#[test]
+fn frames_are_counted_over_all_connections_with_pings() {
+    let mut recv = Tej::start(&["recv", "--listen", "127.0.0.1:0", "--frames", "3", "--json"]);
+    let addr = recv.listening();
+    let ping = Tej::run(&["ping", &addr, "--count", "2", "--interval", "0.01"]);
+    assert!(ping.status.success(), "{ping:?}");
+    assert!(Tej::run(&["send", &addr]).status.success());
+    let (events, status) = recv.finish();
+    let statuses: Vec<_> = events.iter().filter_map(|e| e["status"].as_u64()).collect();
+    assert_eq!(statuses, [2, 2, 0]);
+    let conns: Vec<_> =
+        events.iter().filter(|e| e["event"] == "frame_end").map(|e| e["conn"].as_u64().unwrap()).collect();
+    assert_eq!(conns, [1, 1, 2]);
+    assert!(status.success());
+}
+
+#[test]
+fn frames_beyond_the_count_are_left_alone() {
+    let mut recv = Tej::start(&["recv", "--listen", "127.0.0.1:0", "--frames", "1", "--json"]);
+    let mut peer = TcpStream::connect(recv.listening()).unwrap();
+    let ping = hex("820100000000000000000000000000000000");
+    peer.write_all(&[ping.clone(), ping.clone(), ping].concat()).unwrap();
+    let (events, status) = recv.finish();
+    assert_eq!(events.iter().filter(|e| e["event"] == "frame_start").count(), 1);
+    assert!(status.success());
+}
+
+#[test]
+fn replies_are_printed_and_pings_are_not_replies() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    let peer = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(&hex("820100000000000000000000000000000000")).unwrap();
+        stream.write_all(&hex("80010000000000000000 0000000000000001 61")).unwrap();
+        thread::sleep(Duration::from_millis(300));
+        stream
+            .write_all(&hex("80010000000000000001 0001 66 0000000000000001 21 0000000000000001 62"))
+            .unwrap();
+        let mut received = Vec::new();
+        stream.read_to_end(&mut received).unwrap();
+        // Half-closed, not closed: it still hears this.
+        stream.write_all(&hex("80010000000000000000 0000000000000001 63")).unwrap();
+        received
+    });
+    let scratch = tempfile::tempdir().unwrap();
+    let sent = Tej::run(&[
+        "send",
+        &addr,
+        "-m",
+        "x",
+        "--replies",
+        "2",
+        "--dir",
+        scratch.path().to_str().unwrap(),
+        "--json",
+    ]);
+    assert!(sent.status.success(), "{sent:?}");
+    let events = json_lines(&sent.stdout);
+    let texts: Vec<_> = events.iter().filter_map(|e| e["text"].as_str()).collect();
+    assert_eq!(texts, ["", "a", "b", "c"]);
+    assert!(events.iter().all(|e| e.get("sha256").is_none()));
+    assert_eq!(peer.join().unwrap(), hex("80010000000000000000 0000000000000001 78"));
+    assert_eq!(fs::read(scratch.path().join("f")).unwrap(), b"!");
+}
+
+#[test]
+fn missing_replies_are_an_error() {
+    let mut recv = Tej::start(&["recv", "--listen", "127.0.0.1:0", "--frames", "1", "--json"]);
+    let addr = recv.listening();
+    let sent = Tej::run(&["send", &addr, "-m", "x", "--replies", "1", "--json"]);
+    assert_eq!(sent.status.code(), Some(1));
+    assert_eq!(json_lines(&sent.stdout).last().unwrap()["kind"], "closed");
+}
+
+#[test]
+fn a_head_travels_with_its_first_payload() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("f.bin");
+    fs::write(&file, vec![7; 1 << 20]).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    let peer = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        thread::sleep(Duration::from_millis(200));
+        let mut first = vec![0; 1 << 20];
+        let n = stream.read(&mut first).unwrap();
+        std::io::copy(&mut stream, &mut std::io::sink()).unwrap();
+        n
+    });
+    assert!(Tej::run(&["send", &addr, file.to_str().unwrap()]).status.success());
+    assert!(peer.join().unwrap() > 10 + 2 + 5 + 8 + 1000);
+}
+
+#[test]
+fn two_peers_that_both_push_do_not_deadlock() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("large");
+    fs::write(&file, vec![1; 64 << 20]).unwrap();
+    let file = file.to_str().unwrap();
+    let push = ["--replies", "1", "--digest", "--json"];
+    let mut a = Tej::start(&[&["send", "--listen", "[::1]:0", file][..], &push].concat());
+    let addr = a.listening();
+    let b = Tej::run(&[&["send", &addr, file][..], &push].concat());
+    let (events, status) = a.finish();
+    assert!(b.status.success() && status.success());
+    let digest = sha256(&vec![1; 64 << 20]);
+    for events in [json_lines(&b.stdout), events] {
+        assert_eq!(events.iter().find(|e| e["event"] == "file").unwrap()["sha256"], digest);
+        assert!(events.iter().any(|e| e["event"] == "sent"));
+    }
+}
+
+#[test]
+fn standard_input_is_sent_as_a_file() {
+    let mut recv = Tej::start(&["recv", "--listen", "127.0.0.1:0", "--frames", "1", "--digest", "--json"]);
+    let addr = recv.listening();
+    let sent = run_with_input(&["send", &addr, "--stdin", "a:b:5", "-m", "m"], b"hello, and more");
+    assert!(sent.status.success(), "{sent:?}");
+    let (events, _) = recv.finish();
+    assert_eq!(events[2]["name"], "a:b");
+    assert_eq!(events[2]["sha256"], sha256(b"hello"));
+}
+
+#[test]
+fn a_source_that_ends_early_ends_the_connection() {
+    let mut recv = Tej::start(&["recv", "--listen", "127.0.0.1:0", "--once", "--json"]);
+    let addr = recv.listening();
+    let sent = run_with_input(&["send", &addr, "--stdin", "a:10", "--json"], b"short");
+    assert_eq!(sent.status.code(), Some(1));
+    let events = json_lines(&sent.stdout);
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0]["kind"], "source");
+    let (events, status) = recv.finish();
+    assert_eq!(events.last().unwrap()["kind"], "truncated");
+    assert_eq!(events.last().unwrap()["offset"], 10 + 2 + 1 + 8 + 5);
+    assert_eq!(status.code(), Some(1));
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_sent_is_an_error() {
+    let scratch = tempfile::tempdir().unwrap();
+    for grow in [true, false] {
+        let path = scratch.path().join("file");
+        let size: u64 = 64 << 20;
+        fs::write(&path, vec![0; usize::try_from(size).unwrap()]).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        let send = Tej::start(&["send", &addr, path.to_str().unwrap(), "--json"]);
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_exact(&mut [0; 64]).unwrap();
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        file.set_len(if grow { size + 1 } else { size / 2 }).unwrap();
+        let received = std::io::copy(&mut stream, &mut std::io::sink()).unwrap();
+        assert!(received + 64 < 10 + 2 + 4 + 8 + size + 8, "the frame was completed");
+        drop(stream);
+        let (events, status) = send.finish();
+        assert_eq!(events.last().unwrap()["kind"], "source", "{events:?}");
+        assert_eq!(status.code(), Some(1));
+    }
+}
+
+// ---- time
+
+#[test]
+fn silence_is_a_timeout() {
+    let mut recv = Tej::start(&["recv", "--listen", "127.0.0.1:0", "--once", "--timeout", "0.3", "--json"]);
+    let silent = TcpStream::connect(recv.listening()).unwrap();
+    let (events, status) = recv.finish();
+    assert_eq!(events.last().unwrap()["kind"], "timeout");
+    assert_eq!(status.code(), Some(1));
+    drop(silent);
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    let send = Tej::start(&["send", &addr, "-m", "x", "--timeout", "0.3", "--json"]);
+    let (_never_closed, _) = listener.accept().unwrap();
+    let (events, status) = send.finish();
+    let kinds: Vec<_> = events.iter().map(|e| e["event"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["sent", "error"]);
+    assert_eq!(events[1]["kind"], "timeout");
+    assert_eq!(status.code(), Some(1));
+}
+
+#[test]
+fn a_peer_that_stops_reading_is_a_timeout() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("large");
+    fs::write(&file, vec![1; 64 << 20]).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    let send = Tej::start(&["send", &addr, file.to_str().unwrap(), "--timeout", "0.5", "--json"]);
+    let (_stalled, _) = listener.accept().unwrap();
+    let (events, _) = send.finish();
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0]["kind"], "timeout");
+}
+
+#[test]
+fn any_byte_is_life() {
+    let mut recv = Tej::start(&["recv", "--listen", "127.0.0.1:0", "--once", "--timeout", "1", "--json"]);
+    let mut peer = TcpStream::connect(recv.listening()).unwrap();
+    for byte in hex("8001000000000000000000") {
+        thread::sleep(Duration::from_millis(200));
+        peer.write_all(&[byte]).unwrap();
+    }
+    peer.write_all(&[0; 7]).unwrap();
+    drop(peer);
+    let (events, status) = recv.finish();
+    assert_eq!(events.last().unwrap()["event"], "frame_end");
+    assert!(status.success());
+}
+
+#[test]
+fn a_slow_source_is_not_a_silent_peer() {
+    let mut recv = Tej::start(&["recv", "--listen", "127.0.0.1:0", "--once", "--json"]);
+    let addr = recv.listening();
+    let mut command = Tej::command(&["send", &addr, "--stdin", "slow:2", "--timeout", "0.3", "--json"]);
+    let mut send = Tej::spawn(command.stdin(Stdio::piped()));
+    let mut input = send.child().stdin.take().unwrap();
+    input.write_all(b"a").unwrap();
+    thread::sleep(Duration::from_millis(900));
+    input.write_all(b"b").unwrap();
+    let (events, status) = send.finish();
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert!(status.success());
+    assert!(recv.finish().1.success());
+}
+
+#[test]
+fn sigterm_leaves_nothing_half_written() {
+    let scratch = tempfile::tempdir().unwrap();
+    let inbox = scratch.path().join("in");
+    let mut recv =
+        Tej::start(&["recv", "--listen", "127.0.0.1:0", "--dir", inbox.to_str().unwrap(), "--json"]);
+    let mut peer = TcpStream::connect(recv.listening()).unwrap();
+    peer.write_all(&hex("80010000000000000001 0004 68616c66 0000000000000100 6869")).unwrap();
+    recv.wait_for("frame_start");
+    while entries(&inbox).is_empty() {
+        thread::sleep(Duration::from_millis(10));
+    }
+    terminate(recv.child().id());
+    let (events, status) = recv.finish();
+    assert_eq!(events.last().unwrap()["kind"], "closed");
+    assert_eq!(status.code(), Some(1));
+    assert_eq!(entries(&inbox), [""; 0]);
+
+    let mut idle = Tej::start(&["recv", "--listen", "127.0.0.1:0", "--json"]);
+    idle.listening();
+    terminate(idle.child().id());
+    let (events, status) = idle.finish();
+    assert_eq!(events.len(), 1);
+    assert!(status.success(), "nothing failed");
+}
+
+// ---- usage
+
+#[test]
+fn usage_errors_exit_with_2() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = |name: &str| scratch.path().join(name).into_os_string().into_string().unwrap();
+    fs::create_dir(path("d")).unwrap();
+    fs::write(path("d/a"), "").unwrap();
+    fs::write(path("a"), "").unwrap();
+    let (a, d) = (path("a"), path("d"));
+    let cases: [&[&str]; 12] = [
+        &[],
+        &["send"],
+        &["send", &a],
+        &["send", "127.0.0.1:1", &a, &a],
+        &["send", "127.0.0.1:1", &d, "--stdin", "d/a:1"],
+        &["send", "127.0.0.1:1", "--status", "128"],
+        &["send", "127.0.0.1:1", "--stdin", "a:1", "--message-file", "-"],
+        &["send", "::1:80"],
+        &["recv"],
+        &["recv", "--listen", "127.0.0.1:0", "--connect", "127.0.0.1:1"],
+        &["recv", "--listen", "127.0.0.1:0", "--once", "--frames", "1"],
+        &["recv", "--listen", "nowhere"],
+    ];
+    for arguments in cases {
+        let output = Tej::run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+        assert!(!output.stderr.is_empty() && output.stdout.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn failures_exit_with_1_and_say_why() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap().to_string();
+    let cases: [(&[&str], &str); 4] = [
+        (&["send", "127.0.0.1:1", "--json"], "io"),
+        (&["send", "127.0.0.1:1", "/nonexistent", "--json"], "source"),
+        (&["recv", "--listen", &taken, "--json"], "io"),
+        (&["decode", "/nonexistent", "--json"], "io"),
+    ];
+    for (arguments, kind) in cases {
+        let output = Tej::run(arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
+        assert_eq!(json_lines(&output.stdout).last().unwrap()["kind"], kind, "{arguments:?}");
+    }
+}
+
+#[test]
+fn recv_connects_to_a_peer_that_sends() {
+    let mut send = Tej::start(&["send", "--listen", "localhost:0", "-m", "from the listener", "--json"]);
+    let addr = send.listening();
+    let output = Tej::run(&["recv", "--connect", &addr, "--frames", "1", "--json"]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(json_lines(&output.stdout)[1]["text"], "from the listener");
+    assert!(send.finish().1.success());
+}
+
+fn decode(stream: &[u8]) -> (Vec<Value>, i32) {
+    let output = run_with_input(&["decode", "--json"], stream);
+    (json_lines(&output.stdout), output.status.code().unwrap())
+}
+
+fn run_with_input(arguments: &[&str], input: &[u8]) -> Output {
+    let mut command = Tej::command(arguments);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    thread::scope(|scope| {
+        // The command need not read all of it.
+        scope.spawn(move || drop(stdin.write_all(input)));
+        child.wait_with_output().unwrap()
+    })
+}
+
+fn hex(text: &str) -> Vec<u8> {
+    let digits: Vec<u32> = text.chars().filter_map(|c| c.to_digit(16)).collect();
+    digits.chunks(2).map(|pair| u8::try_from(pair[0] << 4 | pair[1]).unwrap()).collect()
+}
+
+fn entries(dir: &Path) -> Vec<String> {
+    let mut names: Vec<_> = match fs::read_dir(dir) {
+        Ok(entries) => entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect(),
+        Err(_) => Vec::new(),
+    };
+    names.sort();
+    names
+}
+
+fn terminate(pid: u32) {
+    let status = std::process::Command::new("kill").arg(pid.to_string()).status().unwrap();
+    assert!(status.success());
+}

@@ -1,0 +1,99 @@
+//! Running the `tej` command and reading its JSON.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// A `tej` process; ended with the test.
+pub(crate) struct Tej {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+    /// What has been read so far.
+    pub(crate) events: Vec<Value>,
+}
+
+impl Tej {
+    pub(crate) fn command(arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tej"));
+        command.args(arguments).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs to the end.
+    pub(crate) fn run(arguments: &[&str]) -> Output {
+        Self::command(arguments).output().unwrap()
+    }
+
+    /// Starts in the background; its output is read as JSON.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::spawn(&mut Self::command(arguments))
+    }
+
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        Self { child, lines, events: Vec::new() }
+    }
+
+    /// Waits for the `listening` event and returns the address.
+    pub(crate) fn listening(&mut self) -> String {
+        let event = self.wait_for("listening");
+        event["addr"].as_str().unwrap().to_owned()
+    }
+
+    /// Reads events up to the next of this kind.
+    pub(crate) fn wait_for(&mut self, kind: &str) -> Value {
+        loop {
+            let mut line = String::new();
+            self.lines.read_line(&mut line).unwrap();
+            assert!(!line.is_empty(), "ended before {kind}: {:?}", self.events);
+            let event: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{line:?}: {e}"));
+            self.events.push(event.clone());
+            if event["event"] == kind {
+                return event;
+            }
+        }
+    }
+
+    pub(crate) fn child(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    /// Waits for its end and returns all events.
+    pub(crate) fn finish(mut self) -> (Vec<Value>, ExitStatus) {
+        let mut rest = Vec::new();
+        self.lines.read_to_end(&mut rest).unwrap();
+        self.events.extend(json_lines(&rest));
+        let status = self.child.wait().unwrap();
+        (std::mem::take(&mut self.events), status)
+    }
+}
+
+impl Drop for Tej {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Every line must be one JSON object.
+pub(crate) fn json_lines(bytes: &[u8]) -> Vec<Value> {
+    let text = std::str::from_utf8(bytes).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line:?}: {e}"))).collect()
+}
+
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    hex(&sha256_bytes(bytes))
+}
+
+pub(crate) fn sha256_bytes(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

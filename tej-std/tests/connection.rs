@@ -1,0 +1,240 @@
+//! The library over in-memory streams and a clock that the tests move.
+
+use std::time::Duration;
+
+use tej_std::{
+    Config, Connection, DecodeErrorKind, Event, Limits, ReceiveError, Receiver, SendError, Sender, Server,
+    Status, connect,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
+use tokio::time::{Instant, advance, sleep, timeout};
+
+type Half = (Receiver<ReadHalf<DuplexStream>>, Sender<WriteHalf<DuplexStream>>);
+
+fn over(stream: DuplexStream, config: &Config) -> Half {
+    let (read, write) = split(stream);
+    Connection::new(read, write, config).split()
+}
+
+fn patient(seconds: u64) -> Config {
+    Config { idle_timeout: Some(Duration::from_secs(seconds)), ..Config::default() }
+}
+
+/// Receives to the end of the stream; the lengths of the files and the messages.
+async fn drain<R: tokio::io::AsyncRead + Unpin>(
+    receiver: &mut Receiver<R>,
+) -> Result<(Vec<u64>, Vec<Vec<u8>>), ReceiveError> {
+    let (mut files, mut messages) = (Vec::new(), Vec::new());
+    while let Some(event) = receiver.next().await? {
+        match event {
+            Event::FileStart { .. } => files.push(0),
+            Event::FileData(bytes) => *files.last_mut().unwrap() += bytes.len() as u64,
+            Event::MessageStart { .. } => messages.push(Vec::new()),
+            Event::MessageData(bytes) => messages.last_mut().unwrap().extend_from_slice(bytes),
+            _ => {}
+        }
+    }
+    Ok((files, messages))
+}
+
+#[tokio::test]
+async fn both_sides_push_first() {
+    let (a, b) = duplex(4096);
+    let size: u64 = 4 << 20;
+    let side = |stream| async move {
+        let (mut receiver, mut sender) = over(stream, &Config::default());
+        let push = async {
+            sender.start_frame(Status::ZERO, 1).await?;
+            sender.send_file("zeros", size, &mut tokio::io::repeat(0)).await?;
+            sender.finish_frame(b"done").await?;
+            sender.shutdown().await
+        };
+        let (pushed, received) = tokio::join!(push, drain(&mut receiver));
+        pushed.unwrap();
+        received.unwrap()
+    };
+    let (a, b) = tokio::join!(side(a), side(b));
+    assert_eq!(a, (vec![size], vec![b"done".to_vec()]));
+    assert_eq!(a, b);
+}
+
+#[tokio::test]
+async fn tcp_server_and_client_exchange_messages() {
+    let server = Server::bind("127.0.0.1:0", Config::default()).await.unwrap();
+    let addr = server.local_addr().unwrap();
+    let serve = async {
+        let (connection, _) = server.accept().await.unwrap();
+        let (mut receiver, mut sender) = connection.split();
+        let received = drain(&mut receiver).await.unwrap();
+        // The peer has ended its direction; ours is still open.
+        sender.send_message(Status::new(9).unwrap(), b"answer").await.unwrap();
+        received
+    };
+    let ask = async {
+        let (mut receiver, mut sender) = connect(addr, &Config::default()).await.unwrap().split();
+        sender.send_message(Status::ZERO, b"question").await.unwrap();
+        sender.send_ping().await.unwrap();
+        sender.shutdown().await.unwrap();
+        drain(&mut receiver).await.unwrap()
+    };
+    let (received, answered) = tokio::join!(serve, ask);
+    assert_eq!(received.1, [b"question".to_vec(), vec![]]);
+    assert_eq!(answered.1, [b"answer".to_vec()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_times_out_and_any_byte_is_life() {
+    let (ours, mut peer) = duplex(64);
+    let (mut receiver, _sender) = over(ours, &patient(10));
+    let start = Instant::now();
+    let trickle = async {
+        for byte in [0x80, 1, 0] {
+            sleep(Duration::from_secs(9)).await;
+            peer.write_all(&[byte]).await.unwrap();
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        event = receiver.next() => assert!(matches!(event, Err(ReceiveError::Timeout)), "{event:?}"),
+        () = trickle => {}
+    }
+    assert_eq!(start.elapsed().as_secs(), 9 * 3 + 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pings_do_not_excuse_a_silent_peer() {
+    let (ours, mut peer) = duplex(1 << 16);
+    let (mut receiver, mut sender) = over(ours, &patient(10));
+    let start = Instant::now();
+    let ping = async {
+        loop {
+            sleep(Duration::from_secs(2)).await;
+            sender.send_ping().await.unwrap();
+        }
+    };
+    tokio::select! {
+        event = receiver.next() => assert!(matches!(event, Err(ReceiveError::Timeout)), "{event:?}"),
+        () = ping => {}
+    }
+    assert_eq!(start.elapsed().as_secs(), 10);
+    assert_eq!(peer.read(&mut [0; 18]).await.unwrap(), 18);
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_spent_on_sending_is_not_the_peers_silence() {
+    let (ours, peer) = duplex(1 << 16);
+    let (mut receiver, mut sender) = over(ours, &patient(10));
+    let start = Instant::now();
+    let send = async {
+        sleep(Duration::from_secs(4)).await;
+        sender.start_frame(Status::ZERO, 0).await.unwrap();
+        sleep(Duration::from_secs(60)).await;
+        sender.finish_frame(b"slow").await.unwrap();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        event = receiver.next() => assert!(matches!(event, Err(ReceiveError::Timeout)), "{event:?}"),
+        () = send => {}
+    }
+    assert_eq!(start.elapsed().as_secs(), 60 + 10);
+    drop(peer);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_takes_nothing_times_out_the_writer() {
+    let (ours, mut peer) = duplex(64);
+    let (mut receiver, mut sender) = over(ours, &patient(10));
+    let start = Instant::now();
+    let push = async {
+        sender.start_frame(Status::ZERO, 1).await?;
+        sender.send_file("zeros", 1 << 20, &mut tokio::io::repeat(0)).await
+    };
+    let life = async {
+        // A byte from the peer is life, too.
+        sleep(Duration::from_secs(6)).await;
+        peer.write_all(&[0x80]).await.unwrap();
+        let _ = receiver.next().await;
+    };
+    let (pushed, ()) = tokio::join!(push, async {
+        let _ = timeout(Duration::from_secs(15), life).await;
+    });
+    assert!(matches!(pushed, Err(SendError::Timeout)), "{pushed:?}");
+    assert_eq!(start.elapsed().as_secs(), 16);
+    assert!(matches!(sender.send_ping().await, Err(SendError::Interrupted | SendError::Encode(_))));
+}
+
+#[tokio::test]
+async fn a_dropped_next_loses_nothing() {
+    let (ours, mut peer) = duplex(64);
+    let (mut receiver, _sender) = over(ours, &Config::default());
+    let frame = b"\x80\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x02hi";
+    let mut events = 0;
+    for byte in frame {
+        // Polled once and dropped, before and after every byte.
+        for _ in 0..2 {
+            while let Ok(event) = timeout(Duration::ZERO, receiver.next()).await {
+                event.unwrap().unwrap();
+                events += 1;
+            }
+        }
+        peer.write_all(&[*byte]).await.unwrap();
+    }
+    drop(peer);
+    while receiver.next().await.unwrap().is_some() {
+        events += 1;
+    }
+    // Its start, the message's start, two bytes of it, its end.
+    assert_eq!(events, 5);
+}
+
+#[tokio::test]
+async fn a_dropped_send_poisons_the_sender() {
+    let (ours, _peer) = duplex(8);
+    let (_receiver, mut sender) = over(ours, &Config::default());
+    assert!(timeout(Duration::ZERO, sender.send_message(Status::ZERO, b"Hello")).await.is_err());
+    assert!(matches!(sender.push().await, Err(SendError::Interrupted)));
+}
+
+#[tokio::test]
+async fn a_source_that_ends_early_is_its_own_error() {
+    let (ours, _peer) = duplex(1 << 16);
+    let (_receiver, mut sender) = over(ours, &Config::default());
+    sender.start_frame(Status::ZERO, 1).await.unwrap();
+    let sent = sender.send_file("short", 10, &mut &b"12345"[..]).await;
+    assert!(matches!(sent, Err(SendError::Source(_))), "{sent:?}");
+    assert!(sender.finish_frame(b"").await.is_err());
+    assert!(sender.shutdown().await.is_err());
+}
+
+#[tokio::test]
+async fn limits_and_truncation_are_typed() {
+    let config = Config { limits: Limits { message: 3, ..Limits::DEFAULT }, ..Config::default() };
+    for (size, ok) in [(2, true), (3, true), (4, false)] {
+        let mut frame = b"\x80\x01\0\0\0\0\0\0\0\0".to_vec();
+        frame.extend(u64::to_be_bytes(size));
+        frame.extend(vec![b'x'; usize::try_from(size).unwrap()]);
+        match drain(&mut Receiver::new(&frame[..], &config)).await {
+            Ok(_) => assert!(ok),
+            Err(ReceiveError::Decode(error)) => {
+                assert!(!ok);
+                assert_eq!((error.kind, error.offset), (DecodeErrorKind::MessageTooLong, 10));
+            }
+            Err(error) => panic!("{error}"),
+        }
+        let cut = drain(&mut Receiver::new(&frame[..17], &config)).await;
+        let Err(ReceiveError::Decode(error)) = cut else { panic!("{cut:?}") };
+        assert_eq!((error.kind, error.offset), (DecodeErrorKind::Truncated, 17));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_sender_no_longer_excuses_the_peer() {
+    let (ours, _peer) = duplex(1 << 16);
+    let (mut receiver, mut sender) = over(ours, &patient(10));
+    sender.start_frame(Status::ZERO, 1).await.unwrap();
+    advance(Duration::from_secs(100)).await;
+    drop(sender);
+    let start = Instant::now();
+    assert!(matches!(receiver.next().await, Err(ReceiveError::Timeout)));
+    assert_eq!(start.elapsed().as_secs(), 10);
+}
