@@ -70,7 +70,7 @@ where
         self.buffer.decoder.offset()
     }
 
-    /// Whether the last event ended a frame (or none was ever begun) and nothing has come since.
+    /// Whether the last event ended a frame, or none was ever begun. Bytes of the next one may have been read ahead.
     pub fn is_between_frames(&self) -> bool {
         self.buffer.decoder.is_between_frames()
     }
@@ -372,7 +372,6 @@ where
     /// The buffer to read into, whole. Call it when [`poll`](Self::poll) returned `None`; bytes not decoded
     /// yet are dropped otherwise.
     pub fn space(&mut self) -> &mut [u8] {
-        self.event_at = 0;
         self.start = 0;
         self.end = 0;
         self.bytes.as_mut()

@@ -270,6 +270,30 @@ fn nothing_leaves_before_it_must_and_a_head_travels_with_its_payload() {
 }
 
 #[test]
+fn payload_that_fills_the_stage_is_not_copied_there() {
+    let data = [b'd'; 100];
+    let range = data.as_ptr_range();
+    let range = range.start.addr()..range.end.addr();
+    // 18 bytes of heads are in the stage, unless they were pushed before.
+    let cases =
+        [(0, true, 100), (1, true, 100), (100, true, 100), (101, true, 0), (50, false, 68), (64, false, 0)];
+    for (stage, pushed, direct) in cases {
+        let mut writer = FrameWriter::new(Sink::default(), vec![0; stage]);
+        block_on(writer.start_frame(Status::ZERO, 0)).unwrap();
+        block_on(writer.start_message(100)).unwrap();
+        if pushed {
+            block_on(writer.push()).unwrap();
+        }
+        block_on(writer.write_payload(&data)).unwrap();
+        block_on(writer.push()).unwrap();
+        let sink = writer.into_parts().0;
+        assert_eq!(sink.bytes(), frame(0, &[], &data).wire());
+        let in_place = sink.places.iter().filter(|(at, _)| range.contains(at));
+        assert_eq!(in_place.map(|(_, len)| len).sum::<usize>(), direct, "staged in {stage}");
+    }
+}
+
+#[test]
 fn whole_messages_and_pings_leave_at_once() {
     let mut writer = FrameWriter::new(Sink::default(), [0; 64]);
     block_on(writer.send_message(Status::MAX, b"Hello")).unwrap();
@@ -616,6 +640,8 @@ impl Read for Source {
 /// A transport that remembers what was written to it, write by write.
 struct Sink {
     writes: Vec<Vec<u8>>,
+    /// Where the bytes of each write lay in memory, and how many they were.
+    places: Vec<(usize, usize)>,
     /// The most bytes that one write takes.
     accepts: usize,
     /// Every other poll is pending.
@@ -632,6 +658,7 @@ impl Default for Sink {
     fn default() -> Self {
         Self {
             writes: Vec::new(),
+            places: Vec::new(),
             accepts: usize::MAX,
             waits: false,
             bad: None,
@@ -663,8 +690,10 @@ impl Write for Sink {
         {
             return answer;
         }
+        assert!(self.calls < MOST_WRITES, "the writer writes for ever");
         let n = bytes.len().min(self.accepts);
         self.writes.push(bytes[..n].to_vec());
+        self.places.push((bytes.as_ptr().addr(), n));
         Ok(n)
     }
 
@@ -695,3 +724,5 @@ async fn every_other(waits: bool, waited: &mut bool) {
 
 const BUFFERS: [usize; 6] = [1, 2, 7, 18, 64, 4096];
 const STAGES: [usize; 5] = [0, 1, 7, 64, 4096];
+/// More than any test here has to make.
+const MOST_WRITES: usize = 10_000;

@@ -1,0 +1,118 @@
+//! The applications over embassy-net, each a future that never ends: the body of a board's task.
+//!
+//! ```no_run
+//! use embassy_net::Stack;
+//! use tej_apps::{DigestServer, tcp};
+//! use tej_embassy::{Buffers, Config};
+//!
+//! // As an `#[embassy_executor::task]`, with buffers and server from `ConstStaticCell`s:
+//! async fn serve(stack: Stack<'static>, buffers: &'static mut Buffers, server: &'static mut DigestServer) -> ! {
+//!     tcp::serve_forever(stack, 7, Config::DEFAULT, buffers, server, || { /* report the stack's peak */ }).await
+//! }
+//! ```
+
+use embassy_net::{IpEndpoint, Stack};
+use tej_core::io::ReadError;
+use tej_embassy::{Backoff, Buffers, Config, Dialer, Listener};
+
+use crate::fmt::{info, warning};
+use crate::{DeviceFile, DigestServer, Error};
+
+/// Accepts one client after the other on `port` and serves it with a [`DigestServer`]. A client that sends nonsense, falls
+/// silent or never reads is logged and closed, and the next one is served.
+///
+/// `after_each` is called after every connection, for what a board may want to report then. For N clients at a time,
+/// run N of these.
+pub async fn serve_forever<
+    'd,
+    const RX: usize,
+    const TX: usize,
+    const READ: usize,
+    const STAGE: usize,
+    const NAME: usize,
+    const REPORT: usize,
+>(
+    stack: Stack<'d>,
+    port: u16,
+    config: Config,
+    buffers: &'d mut Buffers<RX, TX, READ, STAGE, NAME>,
+    server: &mut DigestServer<REPORT>,
+    mut after_each: impl FnMut(),
+) -> ! {
+    let mut listener = Listener::new(stack, port, buffers, config);
+    info!("listening on port {}", port);
+    loop {
+        let mut connection = listener.accept().await;
+        let peer = Peer(connection.remote_endpoint());
+        let (receiver, sender) = connection.split();
+        match server.run(receiver, sender).await {
+            Ok(()) => {}
+            Err(Error::Read(ReadError::Decode(error))) => {
+                warning!("connection {}: peer error: {}", peer, error);
+            }
+            Err(error) => warning!("connection {}: {}", peer, error),
+        }
+        if let Err(error) = connection.close().await {
+            warning!("connection {}: not closed in order: {}", peer, error);
+        }
+        info!("connection {} closed: {} frames", peer, server.frames());
+        after_each();
+    }
+}
+
+/// Connects to `remote`, sends `file`, and starts over when the connection is lost or the peer has closed it, at the
+/// pace of `backoff`.
+///
+/// `after_each` is called after every connection. The idle timeout is the file's; that of `config` is not used, for
+/// `remote` may be a program that only receives.
+pub async fn dial_forever<
+    'd,
+    const RX: usize,
+    const TX: usize,
+    const READ: usize,
+    const STAGE: usize,
+    const NAME: usize,
+>(
+    stack: Stack<'d>,
+    remote: impl Into<IpEndpoint>,
+    config: Config,
+    backoff: Backoff,
+    buffers: &'d mut Buffers<RX, TX, READ, STAGE, NAME>,
+    file: DeviceFile,
+    mut after_each: impl FnMut(),
+) -> ! {
+    let remote = remote.into();
+    let config = Config { idle_timeout: None, ..config };
+    let mut dialer = Dialer::new(stack, remote, buffers, config, backoff);
+    loop {
+        let failed = |error, delay: embassy_time::Duration| {
+            warning!("cannot connect to {}: {}; again in {} ms", remote, error, delay.as_millis());
+        };
+        let mut connection = dialer.redial(failed).await;
+        info!("connected to {}", remote);
+        let (receiver, sender) = connection.split();
+        match file.run(receiver, sender).await {
+            Ok(()) => info!("connection lost: closed by the peer"),
+            Err(Error::Read(ReadError::Decode(error))) => warning!("connection lost: peer error: {}", error),
+            Err(error) => warning!("connection lost: {}", error),
+        }
+        if let Err(error) = connection.close().await {
+            warning!("not closed in order: {}", error);
+        }
+        after_each();
+    }
+}
+
+/// The peer of a connection, in logs.
+#[cfg_attr(not(feature = "defmt"), expect(dead_code, reason = "only logs read it"))]
+struct Peer(Option<IpEndpoint>);
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Peer {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        match self.0 {
+            Some(endpoint) => defmt::write!(f, "{}", endpoint),
+            None => defmt::write!(f, "(gone)"),
+        }
+    }
+}

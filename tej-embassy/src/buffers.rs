@@ -1,0 +1,58 @@
+//! The memory of one connection.
+
+/// All the memory one [`Listener`](crate::Listener) or [`Dialer`](crate::Dialer) needs beside itself, given by the
+/// caller. Nothing in it grows with the size or number of files.
+///
+/// | parameter | bytes for | choose |
+/// |---|---|---|
+/// | `RX` | the socket's receive ring: the TCP window | more than one segment (1460); throughput over a real network is `RX` per round trip. The sum over all sockets must fit the network chip's own receive memory, or frames are dropped |
+/// | `TX` | the socket's send ring: what may be on its way unacknowledged | more than one segment; throughput as for `RX` |
+/// | `READ` | decoding: the longest piece of a file that an event can lend | 1 and up; a flash page, if pages are written |
+/// | `STAGE` | staging: heads and small pieces collect here | 1 and up; a segment, so that a head and the first payload leave in one |
+/// | `NAME` | a received file name: its length is the limit for names | 0 to 65,535 |
+///
+/// It is made to be a `static`, where it costs no stack and no start-up code (all zeros: `.bss`):
+///
+/// ```
+/// use static_cell::ConstStaticCell;
+/// use tej_embassy::Buffers;
+///
+/// static BUFFERS: ConstStaticCell<Buffers> = ConstStaticCell::new(Buffers::new());
+/// let buffers: &'static mut Buffers = BUFFERS.take();
+///
+/// // For three sockets, with smaller rings:
+/// type Small = Buffers<2048, 2048, 512, 512, 64>;
+/// static THREE: ConstStaticCell<[Small; 3]> = ConstStaticCell::new([const { Small::new() }; 3]);
+/// # let _ = (buffers, THREE.take());
+/// ```
+pub struct Buffers<
+    const RX: usize = 4096,
+    const TX: usize = 4096,
+    const READ: usize = 2048,
+    const STAGE: usize = 1460,
+    const NAME: usize = 255,
+> {
+    pub(crate) rx: [u8; RX],
+    pub(crate) tx: [u8; TX],
+    pub(crate) read: [u8; READ],
+    pub(crate) stage: [u8; STAGE],
+    pub(crate) name: [u8; NAME],
+}
+
+impl<const RX: usize, const TX: usize, const READ: usize, const STAGE: usize, const NAME: usize>
+    Buffers<RX, TX, READ, STAGE, NAME>
+{
+    /// Zeroed buffers. A size of 0 for anything but `NAME` does not compile.
+    pub const fn new() -> Self {
+        const { assert!(RX > 0 && TX > 0 && READ > 0 && STAGE > 0, "only NAME may have a length of 0") };
+        Self { rx: [0; RX], tx: [0; TX], read: [0; READ], stage: [0; STAGE], name: [0; NAME] }
+    }
+}
+
+impl<const RX: usize, const TX: usize, const READ: usize, const STAGE: usize, const NAME: usize> Default
+    for Buffers<RX, TX, READ, STAGE, NAME>
+{
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,279 @@
+//! A connection and its two halves.
+
+use core::cell::RefCell;
+use core::future::{Future, poll_fn};
+use core::pin::{Pin, pin};
+use core::task::{Context, Poll};
+
+use embassy_futures::join::join;
+use embassy_net::IpEndpoint;
+use embassy_net::tcp::{State, TcpSocket};
+use embassy_time::{Duration, Instant, Timer, with_deadline};
+use embedded_io_async::{ErrorType, Read, Write};
+use tej_core::Decoder;
+use tej_core::io::{FrameReader, FrameWriter, WriteError};
+
+use crate::link::{abort, flush, settle};
+use crate::{CloseError, Config, Error};
+
+/// The receiving half of a [`Connection`]: see [`FrameReader`].
+pub type Receiver<'c, 'd> = FrameReader<ReadHalf<'c, 'd>, &'c mut [u8], &'c mut [u8]>;
+
+/// The sending half of a [`Connection`]: see [`FrameWriter`].
+pub type Sender<'c, 'd> = FrameWriter<WriteHalf<'c, 'd>, &'c mut [u8]>;
+
+/// A TCP connection that speaks TEJ. It borrows its [`Listener`](crate::Listener) or [`Dialer`](crate::Dialer), which
+/// can go on to the next when this one is gone.
+///
+/// End it with [`close`](Self::close). A connection that is dropped is reset: what its peer has not acknowledged may
+/// be lost, which is right for a peer that sends nonsense and wrong for everybody else.
+pub struct Connection<'c, 'd> {
+    socket: &'c RefCell<TcpSocket<'d>>,
+    receiver: Receiver<'c, 'd>,
+    sender: Sender<'c, 'd>,
+    close_timeout: Duration,
+}
+
+impl<'c, 'd> Connection<'c, 'd> {
+    pub(crate) fn new(
+        socket: &'c RefCell<TcpSocket<'d>>,
+        read: &'c mut [u8],
+        stage: &'c mut [u8],
+        name: &'c mut [u8],
+        config: &Config,
+    ) -> Self {
+        let reader = ReadHalf { socket, idle_timeout: config.idle_timeout, ended: false };
+        let writer = WriteHalf { socket, write_timeout: config.write_timeout, ended_last: false };
+        Self {
+            socket,
+            receiver: FrameReader::new(reader, read, Decoder::new(name, config.limits)),
+            sender: FrameWriter::new(writer, stage),
+            close_timeout: config.close_timeout,
+        }
+    }
+
+    /// The two halves, to be driven by two futures (`join`, `select`) that make progress independently. They keep
+    /// their place in the stream: it is fine to drop the references and split again.
+    pub fn split(&mut self) -> (&mut Receiver<'c, 'd>, &mut Sender<'c, 'd>) {
+        (&mut self.receiver, &mut self.sender)
+    }
+
+    /// The peer; `None` once the connection is gone.
+    pub fn remote_endpoint(&self) -> Option<IpEndpoint> {
+        self.socket.borrow().remote_endpoint()
+    }
+
+    /// Pushes what is staged, then ends the sending direction alone: the peer sees the end of the stream after the
+    /// last byte, and can still send, which [`split`](Self::split)'s receiver receives.
+    ///
+    /// # Errors
+    ///
+    /// As for [`FrameWriter::push`]; the sending direction is open then.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`FrameWriter::push`]; the sending direction is open then.
+    pub async fn close_write(&mut self) -> Result<(), WriteError<Error>> {
+        self.sender.push().await?;
+        self.end_writing().await;
+        Ok(())
+    }
+
+    /// Ends the connection in order: pushes what is staged, ends the sending direction after it, and waits until the
+    /// peer has acknowledged all of that and ended its own direction. What the peer still sends is discarded
+    /// meanwhile, so that a peer which pushes before it reads gets there too.
+    ///
+    /// A peer that has not ended its direction within [`Config::close_timeout`] is reset. The socket is free
+    /// afterwards, whatever the result.
+    ///
+    /// `Ok` says that the peer's TCP has acknowledged every byte that was written, not that its program has read them.
+    /// An unfinished frame is sent as far as it was written, and the peer sees it truncated.
+    ///
+    /// # Errors
+    ///
+    /// Something of what was written may not have arrived; see [`CloseError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future resets the connection, as dropping the connection does.
+    pub async fn close(mut self) -> Result<(), CloseError> {
+        let deadline = Instant::now() + self.close_timeout;
+        let socket = self.socket;
+        let mut delivered = Err(CloseError::TimedOut);
+        // In vain only for a peer that does not end its direction, or does not read: the reset below is for it.
+        let _ = with_deadline(deadline, join(drain(socket), self.deliver(&mut delivered))).await;
+        if socket.borrow().state() == State::TimeWait {
+            Timer::after(LAST_ACK_DELAY).await;
+        }
+        abort(&mut socket.borrow_mut());
+        settle(socket).await;
+        delivered
+    }
+
+    async fn end_writing(&mut self) {
+        // smoltcp 0.13 ignores a mere window update in LAST-ACK: with data left, every time that the peer's window
+        // had closed would cost the wait for a probe. So the data goes first where the next state is that one.
+        let peer_has_ended = self.socket.borrow().state() == State::CloseWait;
+        if peer_has_ended {
+            flush(self.socket).await;
+        }
+        self.sender.io_mut().close();
+    }
+
+    /// Sends the rest and the end of the stream, waits until the peer has acknowledged both, and says in `result`
+    /// whether it has: the caller may have to wait for more, and run out of time.
+    async fn deliver(&mut self, result: &mut Result<(), CloseError>) {
+        let pushed = self.sender.push().await;
+        // Even after a failure: what was sent before it deserves to arrive, and a frame cut off here is seen as such.
+        self.end_writing().await;
+        flush(self.socket).await;
+        let peer_ended = self.sender.io_mut().ended_last || self.receiver.io_mut().ended;
+        let socket = self.socket.borrow();
+        let acknowledged = match socket.state() {
+            State::FinWait2 | State::TimeWait => true,
+            // The proper last state where both directions had ended; a reset or a timeout otherwise.
+            State::Closed => peer_ended && socket.send_queue() == 0,
+            _ => false,
+        };
+        *result = match pushed {
+            Err(error) => Err(CloseError::Write(error)),
+            Ok(()) if acknowledged => Ok(()),
+            Ok(()) => Err(CloseError::ConnectionReset),
+        };
+    }
+}
+
+impl Drop for Connection<'_, '_> {
+    fn drop(&mut self) {
+        abort(&mut self.socket.borrow_mut());
+    }
+}
+
+/// Reads the bytes of a connection.
+///
+/// # Cancel safety
+///
+/// Dropping a read's future loses nothing; the idle timeout starts anew with the next read.
+pub struct ReadHalf<'c, 'd> {
+    socket: &'c RefCell<TcpSocket<'d>>,
+    idle_timeout: Option<Duration>,
+    /// The peer has ended its direction, and everything before that was read.
+    ended: bool,
+}
+
+impl ReadHalf<'_, '_> {
+    /// Replaces [`Config::idle_timeout`] from the next read on.
+    pub fn set_idle_timeout(&mut self, timeout: Option<Duration>) {
+        self.idle_timeout = timeout;
+    }
+}
+
+impl ErrorType for ReadHalf<'_, '_> {
+    type Error = Error;
+}
+
+impl Read for ReadHalf<'_, '_> {
+    async fn read(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
+        let mut patience = Patience::new(self.idle_timeout);
+        let result = poll_fn(|cx| match pin!(self.socket.borrow_mut().read(buf)).poll(cx) {
+            Poll::Ready(result) => Poll::Ready(result.map_err(Error::from)),
+            Poll::Pending => patience.poll(cx).map(|()| Err(Error::IdleTimeout)),
+        })
+        .await;
+        self.ended |= result == Ok(0) && !buf.is_empty();
+        result
+    }
+}
+
+/// Writes the bytes of a connection.
+///
+/// # Cancel safety
+///
+/// A dropped write has written nothing; a dropped flush can be repeated.
+pub struct WriteHalf<'c, 'd> {
+    socket: &'c RefCell<TcpSocket<'d>>,
+    write_timeout: Option<Duration>,
+    /// This direction was ended when the peer's had ended already.
+    ended_last: bool,
+}
+
+impl WriteHalf<'_, '_> {
+    /// Ends the sending direction after what was written. Bytes still in a [`FrameWriter`]'s staging buffer are not:
+    /// [`push`](FrameWriter::push) them first. Later writes fail with [`Error::ConnectionReset`].
+    pub fn close(&mut self) {
+        let mut socket = self.socket.borrow_mut();
+        socket.close();
+        self.ended_last |= socket.state() == State::LastAck;
+    }
+}
+
+impl ErrorType for WriteHalf<'_, '_> {
+    type Error = Error;
+}
+
+impl Write for WriteHalf<'_, '_> {
+    async fn write(&mut self, buf: &[u8]) -> Result<usize, Error> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        let mut patience = Patience::new(self.write_timeout);
+        poll_fn(|cx| match pin!(self.socket.borrow_mut().write(buf)).poll(cx) {
+            Poll::Ready(result) => Poll::Ready(result.map_err(Error::from)),
+            Poll::Pending => patience.poll(cx).map(|()| Err(Error::WriteTimeout)),
+        })
+        .await
+    }
+
+    /// Waits until the peer's TCP has acknowledged everything written.
+    async fn flush(&mut self) -> Result<(), Error> {
+        let mut patience = Patience::new(self.write_timeout);
+        let mut unacknowledged = self.socket.borrow().send_queue();
+        poll_fn(|cx| {
+            let mut socket = self.socket.borrow_mut();
+            if let Poll::Ready(result) = pin!(socket.flush()).poll(cx) {
+                return Poll::Ready(result.map_err(Error::from));
+            }
+            if socket.send_queue() < unacknowledged {
+                unacknowledged = socket.send_queue();
+                patience.renew();
+            }
+            patience.poll(cx).map(|()| Err(Error::WriteTimeout))
+        })
+        .await
+    }
+}
+
+/// A timeout whose clock is not looked at before it is needed: most reads and writes are ready at once.
+struct Patience {
+    limit: Option<Duration>,
+    timer: Option<Timer>,
+}
+
+impl Patience {
+    fn new(limit: Option<Duration>) -> Self {
+        Self { limit, timer: None }
+    }
+
+    fn renew(&mut self) {
+        self.timer = None;
+    }
+
+    /// Ready when it has run out.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(limit) = self.limit else { return Poll::Pending };
+        Pin::new(self.timer.get_or_insert_with(|| Timer::after(limit))).poll(cx)
+    }
+}
+
+/// Discards what comes, on the socket's own ring, until the peer's direction ends or the connection does.
+async fn drain(socket: &RefCell<TcpSocket<'_>>) {
+    let discard = || poll_fn(|cx| pin!(socket.borrow_mut().read_with(|bytes| (bytes.len(), ()))).poll(cx));
+    while discard().await.is_ok() {}
+}
+
+/// smoltcp may hold the acknowledgement of the peer's last segment back for 10 ms. A socket that is used again before
+/// would answer the peer's repetition of it with a reset.
+const LAST_ACK_DELAY: Duration = Duration::from_millis(20);
+
+// What a device pays per connection beside the buffers: 192 bytes on a 32-bit processor.
+const _: () = assert!(size_of::<Connection<'_, '_>>() <= 128 + 16 * size_of::<usize>());

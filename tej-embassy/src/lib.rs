@@ -1,0 +1,21 @@
+#![doc = include_str!("../README.md")]
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod backoff;
+mod buffers;
+mod config;
+mod connection;
+mod dialer;
+mod error;
+mod link;
+mod listener;
+
+pub use backoff::Backoff;
+pub use buffers::Buffers;
+pub use config::Config;
+pub use connection::{Connection, ReadHalf, Receiver, Sender, WriteHalf};
+pub use dialer::Dialer;
+pub use embassy_net::tcp::ConnectError;
+pub use error::{CloseError, Error};
+pub use listener::Listener;
