@@ -5,7 +5,7 @@ use core::fmt;
 /// What is wrong with a peer's stream, and where.
 ///
 /// Sticky: a decoder that has failed returns the same error for ever, because nothing after a fault can be
-/// trusted to be where it seems.
+/// trusted to be where it seems. Only `Truncated` is a matter of when [`Decoder::finish`](crate::Decoder::finish) asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]

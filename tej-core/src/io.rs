@@ -28,12 +28,7 @@ where
     N: AsRef<[u8]> + AsMut<[u8]>,
     L: Borrow<Limits>,
 {
-    /// A reader at the start of a stream.
-    ///
-    /// # Panics
-    ///
-    /// Never; but with a `buffer` of length 0 every read would look like the end of the stream, so the first
-    /// [`next`](Self::next) reports a clean end.
+    /// A reader at the start of a stream. A `buffer` of length 0 makes every read look like the end of the stream.
     pub const fn new(io: R, buffer: B, decoder: Decoder<N, L>) -> Self {
         Self { io, buffer: DecodeBuffer::new(buffer, decoder) }
     }
@@ -68,6 +63,11 @@ where
     /// Bytes of the stream that were decoded so far.
     pub fn offset(&self) -> u64 {
         self.buffer.decoder.offset()
+    }
+
+    /// The decoder, for its questions: what is left of the payload, the limits.
+    pub fn decoder(&self) -> &Decoder<N, L> {
+        &self.buffer.decoder
     }
 
     /// Whether the last event ended a frame, or none was ever begun. Bytes of the next one may have been read ahead.
@@ -205,7 +205,7 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> FrameWriter<W, B> {
     ///
     /// # Errors
     ///
-    /// Those of the transport; [`EncodeError::OutOfOrder`] inside another frame.
+    /// Those of the transport; [`EncodeError::OutOfOrder`] or [`EncodeError::PayloadMissing`] inside another frame.
     pub async fn send_message(&mut self, status: Status, message: &[u8]) -> Result<(), WriteError<W::Error>> {
         self.start_frame(status, 0).await?;
         self.start_message(message.len() as u64).await?;
@@ -413,7 +413,11 @@ impl<E: fmt::Debug> fmt::Display for ReadError<E> {
     }
 }
 
-impl<E: fmt::Debug> core::error::Error for ReadError<E> {}
+impl<E: fmt::Debug> core::error::Error for ReadError<E> {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        if let Self::Decode(error) = self { Some(error) } else { None }
+    }
+}
 
 /// Why writing failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -446,7 +450,11 @@ impl<E: fmt::Debug> fmt::Display for WriteError<E> {
     }
 }
 
-impl<E: fmt::Debug> core::error::Error for WriteError<E> {}
+impl<E: fmt::Debug> core::error::Error for WriteError<E> {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        if let Self::Encode(error) = self { Some(error) } else { None }
+    }
+}
 
 async fn write_some<W: Write>(io: &mut W, bytes: &[u8]) -> Result<usize, WriteError<W::Error>> {
     match io.write(bytes).await {

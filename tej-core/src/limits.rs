@@ -24,7 +24,7 @@ impl Limits {
     /// Refuses only what cannot be counted: a frame of more than 2⁶⁴ − 1 bytes.
     pub const UNLIMITED: Self = Self { files: u64::MAX, file: u64::MAX, message: u64::MAX, frame: u64::MAX };
 
-    /// Files of any size for programs that stream them, bounded in number; messages up to 16 MiB.
+    /// For programs that stream files and keep messages: up to 2²⁰ files of any size, and messages up to 16 MiB.
     pub const DEFAULT: Self = Self { files: 1 << 20, file: u64::MAX, message: 16 << 20, frame: u64::MAX };
 }
 
