@@ -1,0 +1,41 @@
+//! How the firmware ends when it goes wrong: with a line in the log, and with QEMU's failure status.
+//!
+//! Crates exist for panics (panic-probe, panic-semihosting), but none does both: panic-probe logs through defmt
+//! and then halts in a fault, so that an emulator runs on for ever, and panic-semihosting writes its text between
+//! defmt's frames, which garbles both.
+
+use core::panic::PanicInfo;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use cortex_m_rt::{ExceptionFrame, exception};
+use mps2::semihosting;
+
+#[panic_handler]
+fn panic(info: &PanicInfo) -> ! {
+    once(|| defmt::error!("{}", defmt::Display2Format(info)))
+}
+
+/// `defmt::panic!` and its like have logged their message already.
+#[defmt::panic_handler]
+fn defmt_panic() -> ! {
+    semihosting::exit(false)
+}
+
+#[exception]
+unsafe fn HardFault(frame: &ExceptionFrame) -> ! {
+    once(|| defmt::error!("hard fault at {=u32:#x}, called from {=u32:#x}", frame.pc(), frame.lr()))
+}
+
+#[exception]
+unsafe fn DefaultHandler(interrupt: i16) -> ! {
+    once(|| defmt::error!("no handler for interrupt {}", interrupt))
+}
+
+/// Logs and ends the run. A fault inside the logger must not log again.
+fn once(log: impl FnOnce()) -> ! {
+    static FAILED: AtomicBool = AtomicBool::new(false);
+    if !FAILED.swap(true, Ordering::Relaxed) {
+        log();
+    }
+    semihosting::exit(false)
+}
