@@ -1,0 +1,239 @@
+//! Running cargo: for the host, and for bare metal with whatever toolchain this machine has for it.
+
+use std::{
+    ffi::OsString,
+    fs::File,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::mpsc,
+};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::{
+    process::{self, Guarded},
+    screen::Work,
+    setup::{self, Part},
+    workspace::Workspace,
+};
+
+/// A toolchain that builds for targets without an operating system.
+#[derive(Debug)]
+pub(crate) enum BareMetal {
+    /// The host's own toolchain has the targets' libraries installed.
+    Installed,
+    /// Debian's compiler with Debian's sources of `core`, which is built along with each target directory.
+    Debian { linker: PathBuf },
+}
+
+impl BareMetal {
+    /// Looks for one that builds for all of `targets`; an error lists what is lacking.
+    pub(crate) fn find(workspace: &Workspace, targets: &[&str]) -> Result<Self, Vec<Part>> {
+        let sysroot = host_sysroot(workspace);
+        let installed = |target: &&str| {
+            sysroot.as_ref().is_some_and(|sysroot| libraries(sysroot).join(target).join("lib").is_dir())
+        };
+        if targets.iter().all(installed) {
+            return Ok(Self::Installed);
+        }
+        let mut lacking = Vec::new();
+        if !debian_is_usable() {
+            lacking.push(Part::Compiler);
+        }
+        let linker =
+            sysroot.and_then(|sysroot| rust_lld(&sysroot)).or_else(|| process::find_in_path("ld.lld"));
+        match linker {
+            Some(linker) if lacking.is_empty() => Ok(Self::Debian { linker }),
+            Some(_) => Err(lacking),
+            None => {
+                lacking.push(Part::Linker);
+                Err(lacking)
+            }
+        }
+    }
+
+    /// `cargo <subcommand>` for `target` in `folder`, with the shared target directory.
+    pub(crate) fn cargo(
+        &self,
+        workspace: &Workspace,
+        folder: &Path,
+        subcommand: &str,
+        target: &str,
+    ) -> Command {
+        let mut command = match self {
+            Self::Installed => workspace.cargo(),
+            Self::Debian { .. } => Command::new(DEBIAN_CARGO),
+        };
+        command.current_dir(folder);
+        for variable in OVERRIDES {
+            command.env_remove(variable);
+        }
+        command.arg(subcommand).args(["--target", target, "--target-dir"]).arg(workspace.bare_metal_target());
+        if let Self::Debian { linker } = self {
+            // What the cargo that runs us has set names its own toolchain.
+            for variable in ["CARGO", "RUSTUP_TOOLCHAIN", "RUSTDOC", "LD_LIBRARY_PATH"] {
+                command.env_remove(variable);
+            }
+            let linker_of_target = format!("CARGO_TARGET_{}_LINKER", target.to_uppercase().replace('-', "_"));
+            command
+                .env("RUSTC", DEBIAN_RUSTC)
+                // Building `core` from its sources is not stable yet.
+                .env("RUSTC_BOOTSTRAP", "1")
+                .env(linker_of_target, linker)
+                .args(["-Z", "build-std=core"]);
+        }
+        command
+    }
+
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Self::Installed => "Cortex-M target of the host's toolchain".to_owned(),
+            Self::Debian { .. } => {
+                let version =
+                    process::answer(Command::new(DEBIAN_RUSTC).arg("--version")).unwrap_or_default();
+                let number = version.split(' ').nth(1).unwrap_or("?");
+                format!("Debian's rustc {number} with its core sources")
+            }
+        }
+    }
+}
+
+/// What a build left behind.
+pub(crate) struct Built {
+    /// The programs, in the order they were linked.
+    pub(crate) executables: Vec<PathBuf>,
+    /// Warnings in our own code.
+    pub(crate) warnings: usize,
+}
+
+impl Built {
+    /// The one program.
+    pub(crate) fn program(&self) -> Result<&Path> {
+        match self.executables.as_slice() {
+            [program] => Ok(program),
+            other => bail!("expected one program from the build, not {}", other.len()),
+        }
+    }
+}
+
+/// Runs a cargo build with its progress in `work` and everything it says in `log`. Diagnostics are shown.
+pub(crate) fn build(mut command: Command, log: &Path, work: &Work) -> Result<Built> {
+    command.arg(if console::colors_enabled_stderr() {
+        "--message-format=json-diagnostic-rendered-ansi"
+    } else {
+        "--message-format=json"
+    });
+    let mut built = Built { executables: Vec::new(), warnings: 0 };
+    let mut diagnostics = String::new();
+    let outcome = run_with(&mut command, log, work, |line| {
+        let Ok(message) = serde_json::from_str::<Value>(line) else { return };
+        match message["reason"].as_str() {
+            Some("compiler-artifact") => {
+                built.executables.extend(message["executable"].as_str().map(PathBuf::from));
+            }
+            Some("compiler-message") => {
+                let message = &message["message"];
+                // The closing line that counts the others has no place in the source.
+                let counts = message["spans"].as_array().is_some_and(|spans| !spans.is_empty());
+                built.warnings += usize::from(counts && message["level"] == "warning");
+                diagnostics.push_str(message["rendered"].as_str().unwrap_or_default());
+            }
+            _ => {}
+        }
+    });
+    eprint!("{diagnostics}");
+    outcome?;
+    Ok(built)
+}
+
+/// Runs a command with its progress in `work` and everything it says in `log`.
+pub(crate) fn run_logged(command: &mut Command, log: &Path, work: &Work) -> Result<()> {
+    run_with(command, log, work, |line| work.detail(line))
+}
+
+fn run_with(command: &mut Command, log: &Path, work: &Work, mut output: impl FnMut(&str)) -> Result<()> {
+    let mut file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+    let mut child =
+        Guarded::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()))?;
+    let (sender, lines) = mpsc::channel();
+    let errors = sender.clone();
+    let stdout = child.child().stdout.take().context("a pipe from the child")?;
+    let stderr = child.child().stderr.take().context("a pipe from the child")?;
+    // The receiver outlives both threads' channels.
+    let _ = process::each_line(stdout, move |line| drop(sender.send((true, line))));
+    let _ = process::each_line(stderr, move |line| drop(errors.send((false, line))));
+    let mut said = Vec::new();
+    for (from_stdout, line) in lines {
+        writeln!(file, "{line}")?;
+        if from_stdout {
+            output(&line);
+        } else {
+            // The last line of a build is no news: its end is announced anyway.
+            if !line.trim_start().starts_with("Finished") {
+                work.detail(line.trim());
+            }
+            said.push(line);
+        }
+    }
+    let status = child.child().wait()?;
+    if !status.success() {
+        let last = &said[said.len().saturating_sub(LINES_OF_A_FAILURE)..];
+        bail!(
+            "`{}` failed ({status}; all of it: {})\n{}",
+            process::shown(command),
+            log.display(),
+            last.join("\n")
+        );
+    }
+    Ok(())
+}
+
+fn host_sysroot(workspace: &Workspace) -> Option<PathBuf> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc"));
+    process::answer(Command::new(rustc).args(["--print", "sysroot"]).current_dir(workspace.root()))
+        .map(PathBuf::from)
+}
+
+fn libraries(sysroot: &Path) -> PathBuf {
+    sysroot.join("lib").join("rustlib")
+}
+
+/// The linker that comes with rustup's toolchains, in the folder of the host they run on.
+fn rust_lld(sysroot: &Path) -> Option<PathBuf> {
+    let hosts = libraries(sysroot).read_dir().ok()?;
+    hosts
+        .filter_map(Result::ok)
+        .map(|host| host.path().join("bin").join("rust-lld"))
+        .find(|path| path.is_file())
+}
+
+fn debian_is_usable() -> bool {
+    let recent = |program: &str| {
+        process::answer(Command::new(program).arg("--version").env_remove("LD_LIBRARY_PATH"))
+            .and_then(|text| text.split(' ').nth(1).and_then(setup::version))
+            .is_some_and(|version| version >= setup::required_rust())
+    };
+    let sysroot =
+        || process::answer(Command::new(DEBIAN_RUSTC).args(["--print", "sysroot"])).map(PathBuf::from);
+    recent(DEBIAN_CARGO)
+        && recent(DEBIAN_RUSTC)
+        && sysroot().is_some_and(|sysroot| {
+            libraries(&sysroot)
+                .join("src")
+                .join("rust")
+                .join("library")
+                .join("core")
+                .join("Cargo.toml")
+                .is_file()
+        })
+}
+
+/// What would take the place of a board crate's own configuration: its linker script, where the output goes, and which
+/// log lines are compiled in.
+const OVERRIDES: [&str; 5] =
+    ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_RUSTFLAGS", "CARGO_BUILD_TARGET", "DEFMT_LOG"];
+const DEBIAN_CARGO: &str = "/usr/bin/cargo";
+const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+const LINES_OF_A_FAILURE: usize = 20;

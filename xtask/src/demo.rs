@@ -1,0 +1,294 @@
+//! `cargo xtask demo`: the exchange as a person sees it.
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::Result;
+use console::style;
+
+use crate::{
+    exchange::{self, Desktop, Moved, Outcome, Reception, What},
+    firmware::{self, Firmware},
+    payload::Payload,
+    qemu::{Boot, Device},
+    screen::{Screen, mebibytes},
+    setup::{self, CORTEX_M3, Consent, Need, Tools},
+    table::{Cell, Column, Table, thousands},
+    tej,
+    workspace::Workspace,
+};
+
+/// Watch a microcontroller with 128 KiB of RAM and this desktop move files and messages, both ways, every byte
+/// accounted for.
+///
+/// Sets up what is missing, builds the `tej` command and the firmware, boots the firmware on an emulated Cortex-M3
+/// board, and then: the device dials the desktop and sends it a generated file of 16 MiB with a message, and keeps the
+/// connection alive; the desktop sends the device the FILEs and a message, and the device answers with the name, size and
+/// SHA-256 of each. Both sides' digests are compared, for the device's file also with the bytes on the disk and with a
+/// generator of its own.
+///
+/// Exits with 0 only if everything arrived, complete and unchanged. Logs and received files are left in target/demo/.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  cargo xtask demo                        a text, a picture-sized binary and 64 MiB
+  cargo xtask demo photo.jpg disk.img     files of yours
+  cargo xtask demo --inject flip          one bit changes on the way: must fail")]
+pub(crate) struct Options {
+    /// Files to send to the device, instead of generated ones.
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+
+    /// Damage something on the way, to see that it is noticed.
+    #[arg(long, value_name = "FAULT")]
+    inject: Option<Fault>,
+
+    /// Show the device's log as it comes, instead of progress bars.
+    #[arg(long, short)]
+    verbose: bool,
+
+    #[command(flatten)]
+    consent: Consent,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Fault {
+    /// Flip one bit in the middle of the largest file.
+    Flip,
+}
+
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
+    let screen = Screen::new(options.verbose);
+    screen.headline("tej demo: a Cortex-M3 and a desktop");
+    // Before anything takes minutes: a file that cannot be sent is known now.
+    let payloads = if options.files.is_empty() {
+        Payload::generate(&workspace.demo().join("files"))?
+    } else {
+        Payload::read(&options.files)?
+    };
+    let flip = options.inject == Some(Fault::Flip);
+    if flip && payloads.iter().all(|payload| payload.size == 0) {
+        anyhow::bail!("there is no bit to flip: every file is empty");
+    }
+    let tools = setup::prepare(workspace, NEEDS, &options.consent, &screen)?;
+    let tej = tej::build(workspace, &screen)?;
+    let firmware = firmware::build(workspace, &tools, &screen)?;
+    let desktop = Desktop { tej: &tej, screen: &screen };
+
+    let session = Session::open(workspace, &tools, &firmware, &desktop)?;
+    let (outcomes, _device) = session.run(&desktop, &payloads, flip)?;
+    println!("\n{}", table(&outcomes));
+    println!("{}", footprint(&firmware, &outcomes));
+    println!("  Logs and received files: {}", workspace.demo().display());
+    Ok(verdict(&outcomes, flip))
+}
+
+/// One boot of the device, with the desktop listening for it.
+pub(crate) struct Session {
+    device: Device,
+    reception: Reception,
+}
+
+impl Session {
+    /// Listens, boots, and waits until the device listens too.
+    pub(crate) fn open(
+        workspace: &Workspace,
+        tools: &Tools,
+        firmware: &Firmware,
+        desktop: &Desktop<'_>,
+    ) -> Result<Self> {
+        let reception =
+            Reception::open(desktop, &workspace.demo().join("received"), DEVICE_SIZE, DEVICE_SEED)?;
+        let work = desktop.screen.work("boot", firmware::BOARD);
+        let device = Device::boot(&Boot {
+            qemu: tools.qemu()?,
+            elf: &firmware.elf,
+            peer_port: reception.port(),
+            size: DEVICE_SIZE,
+            seed: DEVICE_SEED,
+            log_file: &workspace.demo().join("device.log"),
+            verbose: desktop.screen.verbose(),
+        })?;
+        let listening =
+            device.log().wait_for(0, BOOT_LIMIT, "that it listens", |text| text.contains("listening"));
+        listening.map_err(|error| device.explain(&error))?;
+        work.done(&format!("{} bytes of RAM, listening", thousands(firmware.footprint.ram)));
+        Ok(Self { device, reception })
+    }
+
+    /// The whole exchange, both ways. The device is given back running.
+    pub(crate) fn run(
+        self,
+        desktop: &Desktop<'_>,
+        payloads: &[Payload],
+        flip: bool,
+    ) -> Result<(Vec<Outcome>, Device)> {
+        let Self { mut device, mut reception } = self;
+        // The device begins to send when it has booted: its file comes first, so that neither direction's time is
+        // spent on the other, and the pings come while the desktop sends.
+        reception.file(desktop, &mut device)?;
+        let sent = exchange::send(desktop, &mut device, payloads, MESSAGE, flip)?;
+        let received = reception.finish(desktop, &mut device)?;
+        Ok((vec![sent, received], device))
+    }
+}
+
+fn table(outcomes: &[Outcome]) -> String {
+    let mut table = Table::new([
+        Column::elastic("What"),
+        Column::left("Way"),
+        Column::right("Bytes"),
+        Column::right("Seconds"),
+        Column::right("MiB/s"),
+        Column::left("Device's SHA-256"),
+        Column::left(""),
+    ]);
+    for moved in outcomes.iter().flat_map(|outcome| &outcome.moved) {
+        let (time, rate) = time_and_rate(moved);
+        let digest = moved.device_sha256.as_deref().map_or("–", |digest| &digest[..DIGITS]);
+        table.row([
+            Cell::plain(moved.what.to_string()),
+            Cell::plain(moved.direction.to_string()),
+            Cell::plain(thousands(moved.bytes)),
+            Cell::plain(time),
+            Cell::plain(rate),
+            Cell::plain(digest),
+            if moved.intact { Cell::good("ok") } else { Cell::bad("MISMATCH") },
+        ]);
+    }
+    table.render()
+}
+
+fn time_and_rate(moved: &Moved) -> (String, String) {
+    match moved.time {
+        Some(time) if moved.what != What::Message => seconds_and_rate(moved.bytes, time),
+        _ => ("–".to_owned(), "–".to_owned()),
+    }
+}
+
+/// What is too small to fill the buffers between the two has no rate worth showing.
+fn seconds_and_rate(bytes: u64, time: Duration) -> (String, String) {
+    let seconds = time.as_secs_f64();
+    let shown = if seconds < 0.01 { "<0.01".to_owned() } else { format!("{seconds:.2}") };
+    let rate = if bytes < SMALLEST_RATED || time.is_zero() {
+        "–".to_owned()
+    } else {
+        format!("{:.1}", mebibytes(bytes) / seconds)
+    };
+    (shown, rate)
+}
+
+fn footprint(firmware: &Firmware, outcomes: &[Outcome]) -> String {
+    let fact = |label: &str, text: String| format!("  {}  {text}\n", style(format!("{label:13}")).dim());
+    let size = firmware.footprint;
+    let moved: u64 = outcomes.iter().map(|outcome| outcome.bytes).sum();
+    let peak =
+        outcomes.iter().filter_map(|outcome| outcome.stack).map(|stack| stack.peak).max().unwrap_or_default();
+    let mut text = String::new();
+    for outcome in outcomes {
+        let Some(first) = outcome.moved.first() else { continue };
+        let (seconds, rate) = seconds_and_rate(outcome.bytes, outcome.time);
+        text += &fact(
+            "On the wire",
+            format!("{}: {} bytes in {seconds} s, {rate} MiB/s", first.direction, thousands(outcome.bytes)),
+        );
+    }
+    text += &fact("Flash", format!("{} bytes", thousands(size.flash)));
+    text += &fact(
+        "RAM",
+        format!(
+            "{} bytes static + {} bytes of stack at its peak, of {}",
+            thousands(size.static_ram),
+            thousands(peak),
+            thousands(size.ram)
+        ),
+    );
+    text += &fact("Moved", format!("{} times the device's RAM", thousands(moved / size.ram.max(1))));
+    text
+}
+
+fn verdict(outcomes: &[Outcome], flip: bool) -> ExitCode {
+    let problems: Vec<_> = outcomes.iter().flat_map(|outcome| &outcome.problems).collect();
+    if problems.is_empty() && !flip {
+        println!("\n{}", style("Everything arrived, both ways, and every digest agrees.").green().bold());
+        return ExitCode::SUCCESS;
+    }
+    for problem in &problems {
+        println!("\n{} {problem}", style("FAILED:").red().bold());
+    }
+    if flip && problems.is_empty() {
+        println!("\n{} a bit was flipped and nobody noticed", style("FAILED:").red().bold());
+    } else if flip {
+        println!(
+            "\nOne bit was flipped on the way, as asked: it was noticed, and this run has failed as it must."
+        );
+    }
+    ExitCode::FAILURE
+}
+
+pub(crate) const MESSAGE: &str = "Greetings from the desktop — 你好, device!";
+const NEEDS: &[Need] = &[Need::Target(CORTEX_M3), Need::Qemu];
+const DEVICE_SIZE: u64 = 16 * 1024 * 1024;
+const DEVICE_SEED: u64 = 42;
+const BOOT_LIMIT: Duration = Duration::from_secs(30);
+/// Digits of a digest that are enough to compare by eye.
+const DIGITS: usize = 12;
+/// Buffers of QEMU and of the kernel hold some hundred KiB.
+const SMALLEST_RATED: u64 = 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use console::measure_text_width;
+
+    use super::*;
+    use crate::{exchange::Direction, table::WIDTH};
+
+    #[test]
+    fn the_table_fits_whatever_is_in_it() {
+        console::set_colors_enabled(false);
+        let moved = |name: &str, bytes, intact| Moved {
+            what: What::File(name.into()),
+            direction: Direction::ToDevice,
+            bytes,
+            time: Some(Duration::from_secs(1234)),
+            device_sha256: Some("0123456789abcdef".repeat(4)),
+            intact,
+        };
+        let outcome = Outcome {
+            moved: vec![
+                moved("large.bin", 64 << 20, true),
+                moved(&"name-".repeat(12), 1 << 40, false),
+                moved("empty", 0, true),
+                Moved { device_sha256: None, time: None, what: What::Message, ..moved("", 5, true) },
+            ],
+            problems: Vec::new(),
+            bytes: 0,
+            time: Duration::ZERO,
+            stack: None,
+        };
+        let table = table(&[outcome]);
+        let lines: Vec<_> = table.lines().collect();
+        assert!(lines.iter().all(|line| measure_text_width(line) == measure_text_width(lines[0])), "{table}");
+        assert!(measure_text_width(lines[0]) <= WIDTH, "{table}");
+        assert!(lines[3].contains("67,108,864 │ 1234.00 │   0.1 │ 0123456789ab "), "{table}");
+        assert!(lines[3].ends_with("│ ok       │") && lines[4].ends_with("│ MISMATCH │"), "{table}");
+        assert!(lines[6].contains("│ –  "), "{table}");
+    }
+
+    #[test]
+    fn small_things_have_no_rate() {
+        let mut moved = Moved {
+            what: What::File("a".into()),
+            direction: Direction::ToDesktop,
+            bytes: SMALLEST_RATED,
+            time: Some(Duration::from_millis(500)),
+            device_sha256: None,
+            intact: true,
+        };
+        assert_eq!(time_and_rate(&moved), ("0.50".into(), "2.0".into()));
+        moved.bytes -= 1;
+        assert_eq!(time_and_rate(&moved), ("0.50".into(), "–".into()));
+        moved.time = Some(Duration::from_micros(3));
+        assert_eq!(time_and_rate(&moved), ("<0.01".into(), "–".into()));
+        moved.time = None;
+        assert_eq!(time_and_rate(&moved), ("–".into(), "–".into()));
+    }
+}

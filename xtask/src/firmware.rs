@@ -1,0 +1,146 @@
+//! Building the demo's firmware and reading off it what it occupies.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SectionKind, elf};
+
+use crate::{
+    cargo,
+    screen::Screen,
+    setup::{CORTEX_M3, Tools},
+    workspace::Workspace,
+};
+
+/// The firmware of the demo's board, built.
+pub(crate) struct Firmware {
+    pub(crate) elf: PathBuf,
+    pub(crate) footprint: Footprint,
+    /// Warnings in our own code during the build.
+    pub(crate) warnings: usize,
+}
+
+/// What a firmware occupies, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Footprint {
+    /// Code, constants and the initial values of variables.
+    pub(crate) flash: u64,
+    /// Variables, with and without initial values.
+    pub(crate) static_ram: u64,
+    /// All the RAM that the firmware's memory map grants, stack included.
+    pub(crate) ram: u64,
+}
+
+/// Builds it in the shared bare-metal target directory.
+pub(crate) fn build(workspace: &Workspace, tools: &Tools, screen: &Screen) -> Result<Firmware> {
+    let folder = workspace.root().join("examples").join(BOARD);
+    let mut command = tools.bare_metal()?.cargo(workspace, &folder, "build", CORTEX_M3);
+    command.arg("--release");
+    fs::create_dir_all(workspace.demo())?;
+    let work = screen.work("build", "firmware (`core` comes first: a minute or two on a fresh machine)");
+    let built = cargo::build(command, &workspace.demo().join("build-firmware.log"), &work)?;
+    let elf = built.program().context("the firmware")?.to_path_buf();
+    let footprint =
+        Footprint::read(&fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?)?;
+    work.done(&format!("firmware for {BOARD}"));
+    Ok(Firmware { elf, footprint, warnings: built.warnings })
+}
+
+impl Footprint {
+    /// Reads it off an ELF file.
+    pub(crate) fn read(elf: &[u8]) -> Result<Self> {
+        let file = object::File::parse(elf).context("the firmware is no ELF file")?;
+        let sections = file.sections().filter_map(|section| {
+            let SectionFlags::Elf { sh_flags } = section.flags() else { return None };
+            Some(Section {
+                allocated: sh_flags & u64::from(elf::SHF_ALLOC) != 0,
+                writable: sh_flags & u64::from(elf::SHF_WRITE) != 0,
+                loaded: section.kind() != SectionKind::UninitializedData,
+                address: section.address(),
+                size: section.size(),
+            })
+        });
+        let stack = file
+            .symbols()
+            .find(|symbol| symbol.name() == Ok("_stack_start"))
+            .context("the firmware has no symbol _stack_start")?
+            .address();
+        Self::of(sections, stack)
+    }
+
+    /// `stack` is the address that the stack grows down from.
+    fn of(sections: impl IntoIterator<Item = Section>, stack: u64) -> Result<Self> {
+        let mut footprint = Self { flash: 0, static_ram: 0, ram: 0 };
+        let mut variables = u64::MAX;
+        // The tables of debuggers and of defmt are in the file, but neither loaded nor reserved.
+        for section in sections.into_iter().filter(|section| section.allocated && section.size > 0) {
+            // `.data` counts twice: its initial values lie in flash.
+            if section.loaded {
+                footprint.flash += section.size;
+            }
+            if section.writable {
+                footprint.static_ram += section.size;
+                variables = variables.min(section.address);
+            }
+        }
+        // Variables begin where RAM does, and the stack where it ends. Should the linker script leave a gap on either
+        // side, less than all the RAM can be used, and less is what counts.
+        ensure!(variables < stack, "the firmware's variables lie above its stack");
+        footprint.ram = stack - variables;
+        Ok(footprint)
+    }
+}
+
+/// What counts of an ELF section.
+struct Section {
+    /// Takes part in the running program.
+    allocated: bool,
+    writable: bool,
+    /// Its content is in the file.
+    loaded: bool,
+    address: u64,
+    size: u64,
+}
+
+/// The folder under `examples/`.
+pub(crate) const BOARD: &str = "qemu-mps2-an385";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RAM: u64 = 0x2000_0000;
+
+    fn section(flags: &str, address: u64, size: u64) -> Section {
+        let has = |flag| flags.contains(flag);
+        Section { allocated: has('a'), writable: has('w'), loaded: has('l'), address, size }
+    }
+
+    #[test]
+    fn only_what_the_device_holds_counts() {
+        let sections = [
+            section("al", 0, 0x200),           // .vector_table
+            section("al", 0x200, 0x3000),      // .text
+            section("al", 0x3200, 0x500),      // .rodata
+            section("awl", RAM, 0x10),         // .data
+            section("aw", RAM + 0x10, 0x4000), // .bss
+            section("aw", RAM + 0x4010, 0x20), // .uninit
+            section("awl", 0x9000_0000, 0),    // an empty section, wherever it is
+            section("l", 0, 0x7000),           // .defmt
+            section("l", 0, 0x0010_0000),      // .debug_info
+        ];
+        let footprint = Footprint::of(sections, RAM + 0x2_0000).unwrap();
+        assert_eq!(footprint, Footprint { flash: 0x3710, static_ram: 0x4030, ram: 0x2_0000 });
+    }
+
+    #[test]
+    fn variables_above_the_stack_are_refused() {
+        assert!(Footprint::of([section("aw", RAM, 4)], RAM).is_err());
+        assert!(Footprint::of([], RAM).is_err());
+    }
+
+    #[test]
+    fn what_is_no_elf_is_refused() {
+        assert!(Footprint::read(b"#!/bin/sh\n").is_err());
+    }
+}

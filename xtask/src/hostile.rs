@@ -1,0 +1,128 @@
+//! What strangers do to the device's listener, and the proof that it names the fault and serves the next one.
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::{Shutdown, TcpStream},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    qemu::{self, Device},
+    relay,
+};
+
+/// A stranger's stream.
+pub(crate) struct Attack {
+    pub(crate) name: &'static str,
+    bytes: &'static [u8],
+    ending: Ending,
+    /// The device's log must name one of these.
+    errors: &'static [&'static str],
+}
+
+enum Ending {
+    /// Wait for the device to close.
+    Wait,
+    Close,
+    Reset,
+}
+
+impl Attack {
+    /// Carries it out and waits for the device to log the typed error and to close the connection.
+    pub(crate) fn run(&self, device: &mut Device) -> Result<()> {
+        let before = device.log().len();
+        let outcome = self.send(device).and_then(|(port, stream)| {
+            let what = format!("{} after {}", self.errors.join(" or "), self.name);
+            device.log().wait_for(before, LIMIT, &what, |text| self.is_named_in(text, port))?;
+            if let Some(stream) = stream {
+                await_close(stream).with_context(|| format!("after {}", self.name))?;
+            }
+            device.await_closed(port, before)
+        });
+        outcome.and_then(|_| device.check()).map_err(|error| device.explain(&error))
+    }
+
+    fn is_named_in(&self, text: &str, port: u16) -> bool {
+        text.strip_prefix(&qemu::connection_from(port))
+            .is_some_and(|text| text.starts_with(':') && self.errors.iter().any(|error| text.contains(error)))
+    }
+
+    /// Gives the port it came from, and the connection if it is to be closed by the device.
+    fn send(&self, device: &Device) -> Result<(u16, Option<TcpStream>)> {
+        let mut stream =
+            TcpStream::connect_timeout(&device.address(), LIMIT).context("cannot connect to the device")?;
+        stream.set_nodelay(true)?;
+        let port = stream.local_addr()?.port();
+        stream.write_all(self.bytes).with_context(|| format!("cannot send {}", self.name))?;
+        match self.ending {
+            Ending::Wait => return Ok((port, Some(stream))),
+            Ending::Close => stream.shutdown(Shutdown::Write)?,
+            Ending::Reset => {
+                // The head must reach the device before the reset overtakes it.
+                std::thread::sleep(HEAD_START);
+                relay::break_off(&stream);
+            }
+        }
+        Ok((port, None))
+    }
+}
+
+/// One of each kind.
+pub(crate) const ATTACKS: [Attack; 4] = [
+    Attack { name: "eighteen zero bytes", bytes: &[0; 18], ending: Ending::Wait, errors: &["BadStartBit"] },
+    Attack {
+        name: "an unknown version",
+        bytes: &[0x80, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        ending: Ending::Wait,
+        errors: &["UnsupportedVersion"],
+    },
+    Attack {
+        name: "a frame that ends inside a file's name",
+        bytes: &[0x80, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 5, b'a', b'.', b't'],
+        ending: Ending::Close,
+        errors: &["Truncated"],
+    },
+    Attack {
+        name: "an 18-byte head that announces a message of 2^63 bytes, then a reset",
+        bytes: &[0x80, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 0],
+        ending: Ending::Reset,
+        // A device that streams a message of any length sees the reset; one with a limit sees the length first.
+        errors: &["MessageTooLong", "ConnectionReset", "Truncated"],
+    },
+];
+
+fn await_close(mut stream: TcpStream) -> Result<()> {
+    stream.set_read_timeout(Some(LIMIT))?;
+    let mut byte = [0];
+    loop {
+        match stream.read(&mut byte) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(()),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                bail!("the device did not close the connection within {} s", LIMIT.as_secs())
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+const LIMIT: Duration = Duration::from_secs(20);
+const HEAD_START: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_lines_about_the_strangers_connection_count() {
+        let [zeros, .., reset] = &ATTACKS;
+        assert!(zeros.is_named_in("connection 10.0.2.2:549: peer error: BadStartBit { offset: 0 }", 549));
+        assert!(!zeros.is_named_in("connection 10.0.2.2:549: peer error: UnsupportedVersion", 549));
+        assert!(!zeros.is_named_in("connection 10.0.2.2:5496: peer error: BadStartBit { offset: 0 }", 549));
+        assert!(reset.is_named_in("connection 10.0.2.2:549: Read(Io(ConnectionReset))", 549));
+        assert!(!reset.is_named_in("connection lost: Read(Io(ConnectionReset))", 549));
+    }
+}

@@ -1,0 +1,65 @@
+//! Developer tasks: `cargo xtask demo`, `cargo xtask test`, `cargo xtask setup`.
+//!
+//! This package is the only place that knows how to set a machine up, how to build firmware on it and how to
+//! boot that firmware in QEMU. It talks to the project's programs the way a stranger would, through their command
+//! lines and the wire, and shares no code with them: what it computes about frames, digests and generated files
+//! is an independent second opinion.
+
+mod cargo;
+mod demo;
+mod exchange;
+mod firmware;
+mod frame;
+mod hostile;
+mod log;
+mod pattern;
+mod payload;
+mod process;
+mod qemu;
+mod relay;
+mod screen;
+mod setup;
+mod table;
+mod tej;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::{screen::Screen, workspace::Workspace};
+
+/// Developer tasks of the tej workspace.
+///
+/// A fresh clone on a fresh machine needs nothing but cargo: each command works out what else it needs, says what it
+/// would install and why, asks, and goes on.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    Demo(demo::Options),
+    Test(test::Options),
+    Setup(setup::Options),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = Workspace::locate().and_then(|workspace| match arguments.task {
+        Task::Demo(options) => demo::run(&workspace, &options),
+        Task::Test(options) => test::run(&workspace, &options),
+        Task::Setup(options) => setup::run(&workspace, &options),
+    });
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            Screen::failure(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

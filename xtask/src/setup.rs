@@ -1,0 +1,455 @@
+//! Setting a machine up: what is missing for a purpose, where it comes from, and installing it.
+//!
+//! Nothing is installed that was not listed with its reason first, and no Rust toolchain is ever downloaded: where
+//! one is the answer, the command is told.
+
+use std::{
+    env, fs,
+    io::{self, IsTerminal, Write},
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{cargo::BareMetal, process, screen::Screen, workspace::Workspace};
+
+/// Install what `demo` and `test` need on this machine, and nothing else.
+///
+/// Lists what it would install and why, and asks. What is looked for: a compiler for Cortex-M with its `core` (a rustup
+/// target that is installed already, else Debian's packages, else you are told the rustup command), its linker, QEMU's
+/// ARM machines, rustfmt and clippy, and a virtual environment under target/ with the Python original of the protocol.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    pub(crate) consent: Consent,
+}
+
+/// Whether to ask before anything is installed.
+#[derive(clap::Args)]
+pub(crate) struct Consent {
+    /// Install what is missing without asking; implied by the variable CI and where there is no terminal.
+    #[arg(long, short)]
+    yes: bool,
+}
+
+/// Something a task cannot do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Need {
+    /// A compiler for one bare-metal target.
+    Target(&'static str),
+    /// The emulator of the board.
+    Qemu,
+    /// rustfmt and clippy.
+    Lints,
+    /// The Python original of the protocol.
+    Python,
+}
+
+/// What was asked for and is there.
+#[derive(Default)]
+pub(crate) struct Tools {
+    bare_metal: Option<BareMetal>,
+    qemu: Option<PathBuf>,
+    python: Option<PathBuf>,
+}
+
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
+    let screen = Screen::new(false);
+    screen.headline("Set-up");
+    prepare(workspace, EVERYTHING, &options.consent, &screen)?;
+    println!("\nReady: `cargo xtask demo`, `cargo xtask test`.");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Finds what is needed and installs what is missing.
+///
+/// # Errors
+/// When something has to be installed by hand, when the user declines, and when something is still missing after it
+/// was installed.
+pub(crate) fn prepare(
+    workspace: &Workspace,
+    needs: &[Need],
+    consent: &Consent,
+    screen: &Screen,
+) -> Result<Tools> {
+    let (tools, missing) = search(workspace, needs);
+    if missing.is_empty() {
+        screen.note("set-up", &format!("nothing to install ({})", tools.describe()));
+        return Ok(tools);
+    }
+    let by_hand: Vec<_> = missing.iter().filter_map(Missing::by_hand).collect();
+    if !by_hand.is_empty() {
+        bail!("please install first:\n{}", by_hand.join("\n"));
+    }
+    println!("This machine still needs:");
+    for Missing { remedy, reason } in &missing {
+        println!("  {remedy}\n      {reason}");
+    }
+    if !consent.given()? {
+        bail!("nothing was installed");
+    }
+    install(workspace, &missing, screen)?;
+    let (tools, missing) = search(workspace, needs);
+    if let Some(Missing { remedy, .. }) = missing.first() {
+        bail!("installed, and still not usable: {remedy}");
+    }
+    screen.note("set-up", &format!("done ({})", tools.describe()));
+    Ok(tools)
+}
+
+/// Everything that [`prepare`] knows.
+pub(crate) const EVERYTHING: &[Need] =
+    &[Need::Lints, Need::Target(CORTEX_M3), Need::Target(CORTEX_M0), Need::Qemu, Need::Python];
+
+/// The target of the demo's board.
+pub(crate) const CORTEX_M3: &str = "thumbv7m-none-eabi";
+/// The smallest of its family: no compare-and-swap.
+pub(crate) const CORTEX_M0: &str = "thumbv6m-none-eabi";
+
+impl Tools {
+    pub(crate) fn bare_metal(&self) -> Result<&BareMetal> {
+        self.bare_metal.as_ref().context("the set-up found no compiler for bare metal")
+    }
+
+    pub(crate) fn qemu(&self) -> Result<&Path> {
+        self.qemu.as_deref().context("the set-up found no QEMU")
+    }
+
+    pub(crate) fn python(&self) -> Result<&Path> {
+        self.python.as_deref().context("the set-up found no Python")
+    }
+
+    fn describe(&self) -> String {
+        let mut parts = Vec::new();
+        if let Some(bare_metal) = &self.bare_metal {
+            parts.push(bare_metal.describe());
+        }
+        if let Some(qemu) = &self.qemu {
+            // "QEMU emulator version 7.2.22 (Debian …)"
+            let version = process::answer(Command::new(qemu).arg("--version")).unwrap_or_default();
+            parts.push(format!("QEMU {}", version.split_whitespace().nth(3).unwrap_or("?")));
+        }
+        if self.python.is_some() {
+            parts.push(ORIGINAL.replace("==", " "));
+        }
+        if parts.is_empty() { "cargo is all it takes".to_owned() } else { parts.join(", ") }
+    }
+}
+
+impl Consent {
+    fn given(&self) -> Result<bool> {
+        if self.yes {
+            println!("Installing it, as --yes says.");
+            return Ok(true);
+        }
+        if env::var_os("CI").is_some_and(|value| !value.is_empty()) {
+            println!("Installing it, since CI is set.");
+            return Ok(true);
+        }
+        if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+            println!("Installing it, since there is no terminal to ask on.");
+            return Ok(true);
+        }
+        print!("Install it now? [Y/n] ");
+        io::stdout().flush()?;
+        let mut reply = String::new();
+        io::stdin().read_line(&mut reply)?;
+        // The end of input is not a yes.
+        Ok(matches!(reply.to_lowercase().as_str().trim_end_matches(['\r', '\n']), "" | "y" | "yes")
+            && !reply.is_empty())
+    }
+}
+
+/// Something that is not there, and what would help.
+#[derive(Debug)]
+struct Missing {
+    remedy: Remedy,
+    reason: &'static str,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Remedy {
+    /// Debian's packages, and for people who would rather not have them, another command.
+    Debian { packages: Vec<&'static str>, instead: Option<String> },
+    /// A virtual environment with the Python original, made by this interpreter.
+    Environment { interpreter: PathBuf, place: PathBuf },
+    /// Only the user can do it.
+    Tell(String),
+}
+
+impl Missing {
+    /// What to tell the user if this cannot be installed from here.
+    fn by_hand(&self) -> Option<String> {
+        match &self.remedy {
+            Remedy::Tell(command) => Some(format!("  {command}\n      {}", self.reason)),
+            Remedy::Debian { packages, instead } if process::find_in_path("apt-get").is_none() => {
+                let named = || format!("what Debian calls {}", packages.join(" "));
+                Some(format!("  {}\n      {}", instead.clone().unwrap_or_else(named), self.reason))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Remedy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Debian { packages, instead } => {
+                write!(f, "apt-get install {}", packages.join(" "))?;
+                instead.as_ref().map_or(Ok(()), |instead| write!(f, "   (or stop here, and: {instead})"))
+            }
+            Self::Environment { place, .. } => {
+                write!(f, "pip install {ORIGINAL}   (into {})", place.display())
+            }
+            Self::Tell(command) => f.write_str(command),
+        }
+    }
+}
+
+fn search(workspace: &Workspace, needs: &[Need]) -> (Tools, Vec<Missing>) {
+    let mut tools = Tools::default();
+    let mut missing = Vec::new();
+    let targets: Vec<_> = needs
+        .iter()
+        .filter_map(|need| match need {
+            Need::Target(target) => Some(*target),
+            _ => None,
+        })
+        .collect();
+    if needs.contains(&Need::Lints) {
+        missing.extend(missing_lints(workspace));
+    }
+    if !targets.is_empty() {
+        match BareMetal::find(workspace, &targets) {
+            Ok(bare_metal) => tools.bare_metal = Some(bare_metal),
+            Err(lacking) => missing.extend(lacking.into_iter().map(|part| missing_part(part, &targets))),
+        }
+    }
+    if needs.contains(&Need::Qemu) {
+        tools.qemu = process::find_in_path("qemu-system-arm");
+        if tools.qemu.is_none() {
+            missing.push(Missing {
+                remedy: Remedy::Debian { packages: vec!["qemu-system-arm"], instead: None },
+                reason: "the emulated board: a Cortex-M3 with Ethernet that the firmware boots on",
+            });
+        }
+    }
+    if needs.contains(&Need::Python) {
+        let interpreter = workspace.python().join("bin").join("python");
+        if has_original(&interpreter) {
+            tools.python = Some(interpreter);
+        } else {
+            missing.extend(missing_python(workspace));
+        }
+    }
+    (tools, missing)
+}
+
+fn missing_lints(workspace: &Workspace) -> Option<Missing> {
+    let lacking: Vec<_> = [("fmt", "rustfmt"), ("clippy", "clippy")]
+        .into_iter()
+        .filter(|(command, _)| process::answer(workspace.cargo().args([command, "--version"])).is_none())
+        .map(|(_, component)| component)
+        .collect();
+    (!lacking.is_empty()).then(|| Missing {
+        remedy: Remedy::Tell(format!("rustup component add {}", lacking.join(" "))),
+        reason: "the formatter and the linter that the code is held to",
+    })
+}
+
+/// A part of a bare-metal toolchain that was not found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Compiler,
+    Linker,
+}
+
+fn missing_part(part: Part, targets: &[&str]) -> Missing {
+    match part {
+        Part::Compiler => Missing {
+            remedy: Remedy::Debian {
+                packages: DEBIAN_TOOLCHAIN.to_vec(),
+                instead: Some(format!("rustup target add {}", targets.join(" "))),
+            },
+            reason: "a compiler for Cortex-M, with the sources of `core` to build it from",
+        },
+        Part::Linker => Missing {
+            remedy: Remedy::Debian { packages: vec!["lld"], instead: None },
+            reason: "the linker for Cortex-M",
+        },
+    }
+}
+
+fn missing_python(workspace: &Workspace) -> Vec<Missing> {
+    let debian = PathBuf::from("/usr/bin/python3");
+    let able = process::find_in_path("python3").into_iter().chain([debian.clone()]).find(|python| {
+        // Debian splits `ensurepip`, without which an environment has no pip, off into a package.
+        process::answer(Command::new(python).args(["-c", "import venv, ensurepip"])).is_some()
+    });
+    let mut missing = Vec::new();
+    if able.is_none() {
+        missing.push(Missing {
+            remedy: Remedy::Debian { packages: vec!["python3", "python3-venv"], instead: None },
+            reason: "runs the Python original of the protocol, for the interop tests",
+        });
+    }
+    missing.push(Missing {
+        remedy: Remedy::Environment { interpreter: able.unwrap_or(debian), place: workspace.python() },
+        reason: "the Python original itself, in a virtual environment of its own",
+    });
+    missing
+}
+
+fn has_original(interpreter: &Path) -> bool {
+    let (name, version) = ORIGINAL.split_once("==").expect("the original is pinned");
+    let question =
+        format!("import importlib.metadata, tej_protoc; print(importlib.metadata.version('{name}'))");
+    process::answer(Command::new(interpreter).args(["-c", &question])).as_deref() == Some(version)
+}
+
+fn install(workspace: &Workspace, missing: &[Missing], screen: &Screen) -> Result<()> {
+    let packages: Vec<_> = missing
+        .iter()
+        .filter_map(|missing| match &missing.remedy {
+            Remedy::Debian { packages, .. } => Some(packages.as_slice()),
+            _ => None,
+        })
+        .flatten()
+        .copied()
+        .collect();
+    if !packages.is_empty() {
+        install_packages(workspace, &packages, screen)?;
+    }
+    for missing in missing {
+        if let Remedy::Environment { interpreter, place } = &missing.remedy {
+            screen.note("set-up", &format!("pip install {ORIGINAL}"));
+            install_original(interpreter, place)?;
+        }
+    }
+    Ok(())
+}
+
+fn install_packages(workspace: &Workspace, packages: &[&str], screen: &Screen) -> Result<()> {
+    let log = workspace.target().join("setup.log");
+    fs::create_dir_all(workspace.target())?;
+    // A list that could not be refreshed may still be good enough: the installation decides.
+    if let Err(error) = apt_get(&["update"], &log, screen) {
+        screen.note("set-up", &format!("warning: {error:#}"));
+    }
+    if packages.contains(&DEBIAN_TOOLCHAIN[0]) {
+        let required = required_rust();
+        let offered = candidate(DEBIAN_TOOLCHAIN[0]);
+        if offered.is_none_or(|offered| offered < required) {
+            bail!(
+                "this Debian offers no Rust {}.{} (package {}). With rustup: rustup target add {CORTEX_M3} {CORTEX_M0}",
+                required.0,
+                required.1,
+                DEBIAN_TOOLCHAIN[0]
+            );
+        }
+    }
+    // `--no-remove`: a toolchain or a rustup that the user has from Debian must not be replaced behind their back.
+    let mut arguments =
+        vec!["install", "-y", "--no-install-recommends", "--no-remove", "-o", "DPkg::Lock::Timeout=300"];
+    arguments.extend(packages);
+    apt_get(&arguments, &log, screen)
+}
+
+/// Runs apt-get as root, its output in `log`.
+fn apt_get(arguments: &[&str], log: &Path, screen: &Screen) -> Result<()> {
+    let root = process::answer(Command::new("id").arg("-u")).as_deref() == Some("0");
+    let mut command = if root {
+        Command::new("apt-get")
+    } else {
+        let Some(sudo) = process::find_in_path("sudo") else {
+            bail!("please run as root: apt-get {}", arguments.join(" "));
+        };
+        let mut command = Command::new(&sudo);
+        if io::stdin().is_terminal() {
+            // Asks for the password now, while nothing is drawn over the question.
+            process::run(Command::new(&sudo).arg("--validate"))?;
+        } else {
+            // Fails instead of waiting for a password that nobody can type.
+            command.arg("-n");
+        }
+        command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+        command
+    };
+    command.env("DEBIAN_FRONTEND", "noninteractive").args(arguments);
+    let work = screen.work("set-up", &process::shown(&command));
+    crate::cargo::run_logged(&mut command, log, &work)?;
+    work.done(&format!("apt-get {}", arguments.first().copied().unwrap_or_default()));
+    Ok(())
+}
+
+/// The version of a package that apt-get would install, up to the minor number.
+fn candidate(package: &str) -> Option<(u32, u32)> {
+    let policy = process::answer(Command::new("apt-cache").env("LC_ALL", "C").args(["policy", package]))?;
+    policy.lines().find_map(|line| line.trim().strip_prefix("Candidate:")).and_then(version)
+}
+
+/// The Rust version that the workspace is written for.
+pub(crate) fn required_rust() -> (u32, u32) {
+    version(env!("CARGO_PKG_RUST_VERSION")).expect("cargo checks rust-version")
+}
+
+/// Major and minor number at the start of a version, after an epoch if there is one.
+pub(crate) fn version(text: &str) -> Option<(u32, u32)> {
+    let text = text.trim();
+    let text = text.split_once(':').map_or(text, |(_, rest)| rest);
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+fn install_original(interpreter: &Path, place: &Path) -> Result<()> {
+    if place.exists() {
+        // It is ours, and what is in it does not work: made by an interpreter that is gone, or half made.
+        fs::remove_dir_all(place).with_context(|| format!("cannot replace {}", place.display()))?;
+    }
+    process::run(Command::new(interpreter).args(["-m", "venv"]).arg(place))?;
+    process::run(Command::new(place.join("bin").join("python")).args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-input",
+        "--disable-pip-version-check",
+        ORIGINAL,
+    ]))
+}
+
+/// In Debian's stable releases the up-to-date compiler comes under the names of the packages that Firefox is built
+/// with. The first one carries the version that is checked.
+const DEBIAN_TOOLCHAIN: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
+/// The version that docs/protocol.md was checked against.
+const ORIGINAL: &str = "tej-protoc==0.2.4";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_by_number() {
+        assert_eq!(version(" 1.96.0+dfsg1-1~deb12u2"), Some((1, 96)));
+        assert_eq!(version("1:14.0-55.7~deb12u1"), Some((14, 0)));
+        assert_eq!(version("(none)"), None);
+        assert!(version("1.100.0") > version("1.96"));
+    }
+
+    #[test]
+    fn what_only_the_user_can_do_is_told() {
+        let tell = Missing { remedy: Remedy::Tell("rustup component add clippy".into()), reason: "lints" };
+        assert_eq!(tell.by_hand().unwrap(), "  rustup component add clippy\n      lints");
+    }
+
+    #[test]
+    fn a_remedy_reads_like_the_command() {
+        let remedy = missing_part(Part::Compiler, &[CORTEX_M3, CORTEX_M0]).remedy.to_string();
+        assert_eq!(
+            remedy,
+            "apt-get install rustc-web cargo-web rust-web-src   \
+             (or stop here, and: rustup target add thumbv7m-none-eabi thumbv6m-none-eabi)"
+        );
+    }
+}

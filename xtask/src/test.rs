@@ -1,0 +1,473 @@
+//! `cargo xtask test`: everything that must hold before a change is merged.
+
+use std::{
+    cell::OnceCell,
+    path::Path,
+    process::{Command, ExitCode},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use console::style;
+
+use crate::{
+    cargo,
+    demo::{MESSAGE, Session},
+    exchange::{self, Desktop, Direction, Outcome, Problem, What},
+    firmware::{self, Firmware},
+    hostile,
+    payload::Payload,
+    process,
+    qemu::{Device, Stack},
+    screen::{self, Screen},
+    setup::{self, CORTEX_M0, CORTEX_M3, Consent, Need, Tools},
+    table::{Cell, Column, Table, thousands},
+    tej,
+    workspace::{Package, Workspace},
+};
+
+/// Run every check of the project: formatting, lints, documentation, host tests, bare-metal builds, the exchange with
+/// the emulated device, and interop with the Python original.
+///
+/// Sets up what is missing first. A step that fails does not keep the others from running; nothing is skipped. The exit
+/// code is 0 only if all passed, and the last line counts them.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  cargo xtask test                                  all of it
+  cargo xtask test --list                           the steps and what they check
+  cargo xtask test --only clippy --only exchange    some of it, while working on something")]
+pub(crate) struct Options {
+    /// Run this step alone; can be repeated.
+    #[arg(long, value_name = "STEP", value_parser = step_names())]
+    only: Vec<String>,
+
+    /// List the steps and exit.
+    #[arg(long)]
+    list: bool,
+
+    /// Show the device's log as it comes.
+    #[arg(long, short)]
+    verbose: bool,
+
+    #[command(flatten)]
+    consent: Consent,
+}
+
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
+    if options.list {
+        for step in STEPS {
+            println!("{:10}  {}", step.name, step.checks);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let steps: Vec<_> = STEPS
+        .iter()
+        .filter(|step| options.only.is_empty() || options.only.iter().any(|name| name == step.name))
+        .collect();
+    let needs: Vec<_> = steps.iter().flat_map(|step| step.needs).copied().collect();
+    let bench = Bench {
+        workspace,
+        screen: Screen::new(options.verbose),
+        tools: OnceCell::new(),
+        firmware: OnceCell::new(),
+    };
+    let mut results = vec![bench.attempt("set-up", "what the steps need is there", || {
+        let tools = setup::prepare(workspace, &needs, &options.consent, &bench.screen)?;
+        bench.tools.set(tools).ok().context("the set-up ran twice")
+    })];
+    for step in steps {
+        results.push(bench.attempt(step.name, step.checks, || (step.run)(&bench)));
+    }
+    Ok(summary(&results))
+}
+
+/// One check.
+struct Step {
+    name: &'static str,
+    checks: &'static str,
+    needs: &'static [Need],
+    run: fn(&Bench<'_>) -> Result<()>,
+}
+
+/// In the order that finds the commonest mistakes soonest.
+const STEPS: &[Step] = &[
+    Step {
+        name: "fmt",
+        checks: "rustfmt changes nothing, board crates included",
+        needs: &[Need::Lints],
+        run: fmt,
+    },
+    Step {
+        name: "clippy",
+        checks: "no warning in any target of the workspace",
+        needs: &[Need::Lints],
+        run: clippy,
+    },
+    Step { name: "docs", checks: "rustdoc has no warning", needs: &[], run: docs },
+    Step {
+        name: "host",
+        checks: "unit, integration and documentation tests on the host",
+        needs: &[],
+        run: host,
+    },
+    Step {
+        name: "no-std",
+        checks: "the crates for devices build for Cortex-M3 and Cortex-M0 with each feature",
+        needs: &[Need::Target(CORTEX_M3), Need::Target(CORTEX_M0)],
+        run: no_std,
+    },
+    Step {
+        name: "firmware",
+        checks: "the demo's firmware builds without a warning",
+        needs: &[Need::Target(CORTEX_M3)],
+        run: firmware,
+    },
+    Step {
+        name: "exchange",
+        checks: "files and messages cross both ways between desktop and emulated device",
+        needs: &[Need::Target(CORTEX_M3), Need::Qemu],
+        run: exchange,
+    },
+    Step {
+        name: "interop",
+        checks: "our client and server talk with the Python original",
+        needs: &[Need::Python],
+        run: interop,
+    },
+];
+
+/// What the steps share.
+struct Bench<'a> {
+    workspace: &'a Workspace,
+    screen: Screen,
+    tools: OnceCell<Tools>,
+    firmware: OnceCell<Firmware>,
+}
+
+struct Attempt {
+    name: &'static str,
+    time: Duration,
+    outcome: Result<()>,
+}
+
+impl Bench<'_> {
+    fn attempt(&self, name: &'static str, checks: &str, run: impl FnOnce() -> Result<()>) -> Attempt {
+        self.screen.headline(&format!("== {name}: {checks}"));
+        let begun = Instant::now();
+        let outcome = run();
+        let time = begun.elapsed();
+        match &outcome {
+            Ok(()) => println!("{} {name} ({})", style("passed:").green().bold(), screen::seconds(time)),
+            Err(error) => {
+                println!("{} {name} ({}): {error:#}", style("FAILED:").red().bold(), screen::seconds(time));
+            }
+        }
+        Attempt { name, time, outcome }
+    }
+
+    fn tools(&self) -> Result<&Tools> {
+        self.tools.get().context("the set-up failed, see there")
+    }
+
+    /// Built once, by the first step that needs it.
+    fn firmware(&self) -> Result<&Firmware> {
+        if let Some(firmware) = self.firmware.get() {
+            return Ok(firmware);
+        }
+        let firmware = firmware::build(self.workspace, self.tools()?, &self.screen)?;
+        Ok(self.firmware.get_or_init(|| firmware))
+    }
+
+    /// A cargo command for the whole workspace with all features.
+    fn cargo(&self, subcommand: &str) -> Command {
+        let mut command = self.workspace.cargo();
+        command.args([subcommand, "--workspace", "--all-features"]);
+        command
+    }
+}
+
+fn fmt(bench: &Bench<'_>) -> Result<()> {
+    process::run(bench.workspace.cargo().args(["fmt", "--all", "--check"]))?;
+    for folder in bench.workspace.board_crates()? {
+        process::run(bench.workspace.cargo().current_dir(folder).args(["fmt", "--check"]))?;
+    }
+    Ok(())
+}
+
+fn clippy(bench: &Bench<'_>) -> Result<()> {
+    process::run(bench.cargo("clippy").args(["--all-targets", "--", "-D", "warnings"]))
+}
+
+fn docs(bench: &Bench<'_>) -> Result<()> {
+    process::run(bench.cargo("doc").arg("--no-deps").env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// Everything but what needs Python, which has a step of its own.
+fn host(bench: &Bench<'_>) -> Result<()> {
+    process::run(&mut test(bench, |feature| feature != INTEROP_FEATURE)?)
+}
+
+fn interop(bench: &Bench<'_>) -> Result<()> {
+    let python = bench.tools()?.python()?;
+    // The same packages and features as in the host tests and one more, so that little is compiled again.
+    process::run(test(bench, |_| true)?.args(["--test", "python_interop"]).env("TEJ_PYTHON", python))
+}
+
+/// `cargo test` for the whole workspace, with the features of its packages that are `wanted`.
+fn test(bench: &Bench<'_>, wanted: impl Fn(&str) -> bool) -> Result<Command> {
+    let features: Vec<_> = bench
+        .workspace
+        .packages()?
+        .iter()
+        .flat_map(|Package { name, features, .. }| {
+            // Where nothing defines a global logger, what defmt is in does not link. The clippy step compiles it.
+            let linkable = features.iter().filter(|feature| *feature != "defmt");
+            linkable.map(move |feature| format!("{name}/{feature}"))
+        })
+        .filter(|feature| wanted(feature))
+        .collect();
+    let mut command = bench.workspace.cargo();
+    command.args(["test", "--workspace", "--features", &features.join(",")]);
+    Ok(command)
+}
+
+fn no_std(bench: &Bench<'_>) -> Result<()> {
+    let bare_metal = bench.tools()?.bare_metal()?;
+    let packages = bench.workspace.packages()?;
+    for (target, sets) in [(CORTEX_M3, feature_sets as fn(&[String]) -> _), (CORTEX_M0, extreme_feature_sets)]
+    {
+        for (name, chosen) in DEVICE_CRATES {
+            let package = packages
+                .iter()
+                .find(|package| package.name == name)
+                .with_context(|| format!("no package {name}"))?;
+            for features in sets(&package.features) {
+                let mut command = bare_metal.cargo(bench.workspace, bench.workspace.root(), "build", target);
+                command.args([
+                    "-p",
+                    name,
+                    "--no-default-features",
+                    "--features",
+                    &format!("{features},{chosen}"),
+                ]);
+                let described = if features.is_empty() { "no features" } else { &features };
+                let work = bench.screen.work("build", &format!("{name} with {described} for {target}"));
+                let built = cargo::build(command, &bench.workspace.target().join("no-std.log"), &work)?;
+                ensure!(
+                    built.warnings == 0,
+                    "{} warnings in {name} with {described} for {target}",
+                    built.warnings
+                );
+                work.done(&format!("{name} with {described} for {target}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// None, each alone, all: what conflicts or leans on another one shows, on one target as well as on all.
+fn feature_sets(features: &[String]) -> Vec<String> {
+    let real: Vec<_> =
+        features.iter().filter(|feature| !HOST_FEATURES.contains(&feature.as_str())).cloned().collect();
+    let mut sets = vec![String::new()];
+    sets.extend(real.iter().cloned());
+    if real.len() > 1 {
+        sets.push(real.join(","));
+    }
+    sets
+}
+
+/// None and all: what a target lacks shows.
+fn extreme_feature_sets(features: &[String]) -> Vec<String> {
+    let mut sets = feature_sets(features);
+    let all = sets.pop();
+    sets.truncate(1);
+    sets.extend(all);
+    sets
+}
+
+fn firmware(bench: &Bench<'_>) -> Result<()> {
+    let firmware = bench.firmware()?;
+    ensure!(firmware.warnings == 0, "{} warnings", firmware.warnings);
+    let size = firmware.footprint;
+    ensure!(
+        size.ram <= RAM_LIMIT,
+        "the firmware's memory map grants {} bytes of RAM, more than {}",
+        thousands(size.ram),
+        thousands(RAM_LIMIT)
+    );
+    println!("  flash {} bytes, static RAM {} bytes", thousands(size.flash), thousands(size.static_ram));
+    Ok(())
+}
+
+/// The demo's exchange, a damaged one, strangers, and a good one again, all on one boot.
+fn exchange(bench: &Bench<'_>) -> Result<()> {
+    let firmware = bench.firmware()?;
+    let tej = tej::build(bench.workspace, &bench.screen)?;
+    let desktop = Desktop { tej: &tej, screen: &bench.screen };
+    let payloads = Payload::generate(&bench.workspace.demo().join("files"))?;
+
+    let session = Session::open(bench.workspace, bench.tools()?, firmware, &desktop)?;
+    let (outcomes, mut device) = session.run(&desktop, &payloads, false)?;
+    for outcome in &outcomes {
+        expect_intact(&device, outcome)?;
+    }
+    bench.screen.note("checked", "both directions: every name, size and digest agrees");
+
+    let damaged = exchange::send(&desktop, &mut device, &payloads, MESSAGE, true)?;
+    expect_flip_noticed(&payloads, &damaged).map_err(|error| device.explain(&error))?;
+    bench.screen.note("checked", "one flipped bit: noticed, and nothing else was wrong");
+
+    let small = bench.workspace.demo().join("small");
+    let small = small_files(&small)?;
+    // The peak only grows, so the last report is the one that counts.
+    let mut last = damaged.stack;
+    for attack in &hostile::ATTACKS {
+        attack.run(&mut device)?;
+        let outcome = exchange::send(&desktop, &mut device, &small, MESSAGE, false)?;
+        expect_intact(&device, &outcome)?;
+        last = outcome.stack;
+        bench.screen.note("checked", &format!("{}: named, and the next one was served", attack.name));
+    }
+
+    let Stack { peak, size: stack } = last.context("the device did not report its stack")?;
+    let size = firmware.footprint;
+    ensure!(peak < stack, "the stack was used up: {peak} of {stack} bytes");
+    ensure!(
+        size.static_ram + peak <= RAM_LIMIT.min(size.ram),
+        "{} bytes of variables and {} of stack exceed the {} bytes of RAM",
+        thousands(size.static_ram),
+        thousands(peak),
+        thousands(RAM_LIMIT.min(size.ram))
+    );
+    bench.screen.note(
+        "checked",
+        &format!(
+            "RAM: {} bytes static, {} of stack at its peak",
+            thousands(size.static_ram),
+            thousands(peak)
+        ),
+    );
+    Ok(())
+}
+
+fn expect_intact(device: &Device, outcome: &Outcome) -> Result<()> {
+    match outcome.problems.as_slice() {
+        [] => Ok(()),
+        problems => {
+            let problems: Vec<_> = problems.iter().map(Problem::to_string).collect();
+            Err(device.explain(&anyhow::anyhow!("{}", problems.join("; "))))
+        }
+    }
+}
+
+/// The largest file's digest, and nothing else, must differ.
+fn expect_flip_noticed(payloads: &[Payload], outcome: &Outcome) -> Result<()> {
+    let largest = payloads.iter().max_by_key(|payload| payload.size).context("no files")?;
+    match outcome.problems.as_slice() {
+        [Problem::Digest { what: What::File(name), direction: Direction::ToDevice, sent, received }]
+            if *name == largest.name && *sent == largest.sha256 && sent != received =>
+        {
+            Ok(())
+        }
+        [] => bail!("one bit of {} was flipped on the way and nobody noticed", largest.name),
+        others => bail!(
+            "one bit of {} was flipped on the way, and this is what was noticed: {others:?}",
+            largest.name
+        ),
+    }
+}
+
+/// What a frame may have that is easily forgotten: an empty file, a file of one byte, a name beyond ASCII.
+fn small_files(folder: &Path) -> Result<Vec<Payload>> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let files = [("empty", &b""[..]), ("one byte", b"1"), ("größe.txt", "größe\n".as_bytes())];
+    let mut paths = Vec::new();
+    for (name, content) in files {
+        let path = folder.join(name);
+        std::fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
+        paths.push(path);
+    }
+    Payload::read(&paths)
+}
+
+fn summary(results: &[Attempt]) -> ExitCode {
+    let mut table = Table::new([Column::left("Step"), Column::right("Time"), Column::left("Result")]);
+    for Attempt { name, time, outcome } in results {
+        table.row([
+            Cell::plain(*name),
+            Cell::plain(screen::seconds(*time)),
+            if outcome.is_ok() { Cell::good("passed") } else { Cell::bad("FAILED") },
+        ]);
+    }
+    let total = results.iter().map(|attempt| attempt.time).sum();
+    println!("\n{}", table.render());
+    println!("In {}.", screen::seconds(total));
+    let passed = results.iter().filter(|attempt| attempt.outcome.is_ok()).count();
+    println!("{passed} passed, {} failed", results.len() - passed);
+    if passed == results.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn step_names() -> clap::builder::PossibleValuesParser {
+    STEPS.iter().map(|step| step.name).collect::<Vec<_>>().into()
+}
+
+/// Crates of the workspace that run on devices, with the features of their dependencies that are the application's to
+/// choose and without which those do not compile.
+const DEVICE_CRATES: [(&str, &str); 2] =
+    [("tej-core", ""), ("tej-embassy", "embassy-net/medium-ethernet,embassy-net/proto-ipv4")];
+/// Features that need an operating system, or are no features of their own.
+const HOST_FEATURES: [&str; 2] = ["default", "std"];
+/// The feature of the tests that need Python.
+const INTEROP_FEATURE: &str = "tej-std/interop";
+/// What the demo's device may have.
+const RAM_LIMIT: u64 = 128 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn features_are_tried_alone_and_together() {
+        let sets =
+            |features: &[&str]| feature_sets(&features.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(sets(&[]), [""]);
+        assert_eq!(sets(&["default", "defmt"]), ["", "defmt"]);
+        assert_eq!(sets(&["a", "b", "default", "std"]), ["", "a", "b", "a,b"]);
+        let extremes = |features: &[&str]| {
+            extreme_feature_sets(&features.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(extremes(&[]), [""]);
+        assert_eq!(extremes(&["a"]), ["", "a"]);
+        assert_eq!(extremes(&["a", "b", "c"]), ["", "a,b,c"]);
+    }
+
+    #[test]
+    fn steps_can_be_named() {
+        for step in STEPS {
+            assert!(STEPS.iter().filter(|other| other.name == step.name).count() == 1);
+            assert!(step.name.len() <= 10, "the list of steps has a column of 10");
+        }
+    }
+
+    #[test]
+    fn only_the_flipped_file_may_differ() {
+        let payload =
+            |name: &str, size| Payload { path: name.into(), name: name.into(), size, sha256: name.repeat(2) };
+        let payloads = [payload("a", 1), payload("b", 9)];
+        let outcome =
+            |problems| Outcome { moved: Vec::new(), problems, bytes: 0, time: Duration::ZERO, stack: None };
+        let digest = |name: &str| Problem::Digest {
+            what: What::File(name.into()),
+            direction: Direction::ToDevice,
+            sent: name.repeat(2),
+            received: "x".into(),
+        };
+        expect_flip_noticed(&payloads, &outcome(vec![digest("b")])).unwrap();
+        for wrong in
+            [vec![], vec![digest("a")], vec![digest("b"), digest("a")], vec![Problem::Account("b".into())]]
+        {
+            assert!(expect_flip_noticed(&payloads, &outcome(wrong)).is_err());
+        }
+    }
+}
