@@ -382,6 +382,12 @@ where
         self.end = n.min(self.bytes.as_ref().len());
     }
 
+    /// The buffer itself, for one that can grow. What was read and not decoded lies at its start, or after what was
+    /// decoded: a longer buffer must keep all its bytes where they are.
+    pub fn bytes_mut(&mut self) -> &mut B {
+        &mut self.bytes
+    }
+
     /// The decoder, for [`Decoder::finish`] and its other questions.
     pub fn decoder(&self) -> &Decoder<N, L> {
         &self.decoder

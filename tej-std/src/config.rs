@@ -27,9 +27,11 @@ pub struct Config {
     /// and nothing was received meanwhile. Any byte counts as life. The time that the local side spends on sending
     /// a frame does not count as the peer's silence. `None` waits for ever.
     pub idle_timeout: Option<Duration>,
-    /// Bytes of the receive buffer, which is also the largest chunk of a file or message; at least 1.
+    /// Bytes up to which the receive buffer grows while a peer keeps it full, which is also the largest chunk of a file
+    /// or message; at least 1.
     pub receive_buffer: usize,
-    /// Bytes of the staging buffer of the sender, in which heads and small pieces collect; at least 1.
+    /// Bytes of the sender's staging buffer, in which heads and small pieces collect; at least 1. A program that only
+    /// receives needs no more.
     pub send_buffer: usize,
 }
 

@@ -5,8 +5,8 @@ use std::io;
 use std::sync::Arc;
 
 use embedded_io_adapters::tokio_1::FromTokio;
-use tej_core::Decoder;
-use tej_core::io::{FrameReader, FrameWriter};
+use tej_core::io::{DecodeBuffer, FrameWriter, ReadError};
+use tej_core::{Decoder, EncodeError};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -54,7 +54,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
 
 /// The receiving half.
 pub struct Receiver<R = OwnedReadHalf> {
-    reader: FrameReader<FromTokio<IdleRead<R>>, Buffer, Buffer, Limits>,
+    read: IdleRead<R>,
+    /// Small while the peer sends little; see [`grow`](Self::grow).
+    buffer: DecodeBuffer<Vec<u8>, Box<[u8]>, Limits>,
+    /// Length up to which the buffer may grow.
+    largest: usize,
 }
 
 impl<R: AsyncRead + Unpin> Receiver<R> {
@@ -64,10 +68,11 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
     }
 
     fn with_activity(read: R, config: &Config, activity: Arc<Activity>) -> Self {
-        let buffer = vec![0; config.receive_buffer.max(1)].into_boxed_slice();
+        let largest = config.receive_buffer.max(1);
         let name = vec![0; usize::from(config.name_limit)].into_boxed_slice();
         let decoder = Decoder::new(name, config.limits);
-        Self { reader: FrameReader::new(FromTokio::new(IdleRead::new(read, activity)), buffer, decoder) }
+        let buffer = DecodeBuffer::new(vec![0; largest.min(FIRST_BUFFER)], decoder);
+        Self { read: IdleRead::new(read, activity), buffer, largest }
     }
 
     /// The next event, or `None` when the peer ended its stream between two frames.
@@ -80,17 +85,41 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
     ///
     /// A dropped future loses nothing; call it again.
     pub async fn next(&mut self) -> Result<Option<Event<'_>>, ReceiveError> {
-        Ok(self.reader.next().await?)
+        let span = loop {
+            if let Some(span) = self.buffer.poll().map_err(ReadError::Decode)? {
+                break span;
+            }
+            let space = self.buffer.space();
+            let len = space.len();
+            let n = self.read.read(space).await.map_err(ReadError::Io)?;
+            if n == 0 {
+                self.buffer.decoder().finish().map_err(ReadError::Decode)?;
+                return Ok(None);
+            }
+            self.buffer.filled(n);
+            if n == len {
+                self.grow();
+            }
+        };
+        Ok(Some(self.buffer.resolve(span)))
     }
 
     /// Bytes of the stream that were decoded so far.
     pub fn offset(&self) -> u64 {
-        self.reader.offset()
+        self.buffer.decoder().offset()
     }
 
-    /// Whether the stream is between two frames, so that nothing is lost by closing it.
+    /// Whether the last event ended a frame, or none was ever begun. Bytes of the next one may have been read ahead.
     pub fn is_between_frames(&self) -> bool {
-        self.reader.is_between_frames()
+        self.buffer.decoder().is_between_frames()
+    }
+
+    /// A peer that fills the buffer has much to send: fewer, larger reads cost less. It grows with what has come,
+    /// never with what was announced.
+    fn grow(&mut self) {
+        let buffer = self.buffer.bytes_mut();
+        let len = buffer.len().saturating_mul(4).min(self.largest);
+        buffer.resize(len, 0);
     }
 }
 
@@ -106,12 +135,18 @@ impl<R> fmt::Debug for Receiver<R> {
 /// [`finish_frame`](Self::finish_frame) with the message; [`send_message`](Self::send_message) and
 /// [`send_ping`](Self::send_ping) are whole frames.
 ///
+/// Dropping the sender of a TCP connection ends our direction of it, as [`shutdown`](Self::shutdown) does, but in the
+/// middle of whatever was being sent.
+///
 /// # Cancel safety
 ///
-/// When a future of this type is dropped before it is ready, the peer may be left with a part of a frame: every later
-/// call returns [`SendError::Interrupted`].
+/// A future of this type that is dropped while it writes leaves the peer with an unknown part of a frame: every later
+/// call returns [`SendError::Interrupted`]. One that is dropped while it waits for a source, in
+/// [`send_file`](Self::send_file), leaves the frame open: the rest of that file is still due, from
+/// [`payload_space`](Self::payload_space).
 pub struct Sender<W = OwnedWriteHalf> {
     writer: FrameWriter<FromTokio<IdleWrite<W>>, Buffer>,
+    activity: Arc<Activity>,
 }
 
 impl<W: AsyncWrite + Unpin> Sender<W> {
@@ -122,7 +157,8 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
 
     fn with_activity(write: W, config: &Config, activity: Arc<Activity>) -> Self {
         let stage = vec![0; config.send_buffer.max(1)].into_boxed_slice();
-        Self { writer: FrameWriter::new(FromTokio::new(IdleWrite::new(write, activity)), stage) }
+        let write = IdleWrite::new(write, Arc::clone(&activity));
+        Self { writer: FrameWriter::new(FromTokio::new(write), stage), activity }
     }
 
     /// Begins a frame of `files` files.
@@ -131,8 +167,10 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
     ///
     /// Another frame is unfinished, or the connection failed.
     pub async fn start_frame(&mut self, status: Status, files: u64) -> Result<(), SendError> {
-        self.activity().sending();
-        Ok(self.writer.start_frame(status, files).await?)
+        let excuse = Excuse::new(&self.activity);
+        self.writer.start_frame(status, files).await?;
+        excuse.stands();
+        Ok(())
     }
 
     /// Sends the next file: exactly `size` bytes of `source`, never more.
@@ -147,10 +185,12 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
         size: u64,
         source: &mut (impl AsyncRead + Unpin),
     ) -> Result<(), SendError> {
+        let excuse = Excuse::new(&self.activity);
         self.start_file(name, size).await?;
         loop {
             let space = self.payload_space().await?;
             if space.is_empty() {
+                excuse.stands();
                 return Ok(());
             }
             match source.read(space).await {
@@ -168,6 +208,7 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
     ///
     /// As for [`start_frame`](Self::start_frame); also when files are missing.
     pub async fn finish_frame(&mut self, message: &[u8]) -> Result<(), SendError> {
+        let _excuse = Excuse::new(&self.activity);
         self.start_message(message.len() as u64).await?;
         self.writer.write_payload(message).await?;
         self.push().await
@@ -198,7 +239,10 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
     ///
     /// As for [`start_frame`](Self::start_frame).
     pub async fn start_file(&mut self, name: &str, size: u64) -> Result<(), SendError> {
-        Ok(self.writer.start_file(name.as_bytes(), size).await?)
+        let excuse = Excuse::new(&self.activity);
+        self.writer.start_file(name.as_bytes(), size).await?;
+        excuse.stands();
+        Ok(())
     }
 
     /// Begins the message, whose `size` bytes the caller produces in [`payload_space`](Self::payload_space); after the
@@ -208,7 +252,10 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
     ///
     /// As for [`start_frame`](Self::start_frame).
     pub async fn start_message(&mut self, size: u64) -> Result<(), SendError> {
-        Ok(self.writer.start_message(size).await?)
+        let excuse = Excuse::new(&self.activity);
+        self.writer.start_message(size).await?;
+        excuse.stands();
+        Ok(())
     }
 
     /// Where the next payload bytes can be put without a copy; empty once the file or message is complete. Say with
@@ -218,7 +265,10 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
     ///
     /// The connection failed.
     pub async fn payload_space(&mut self) -> Result<&mut [u8], SendError> {
-        Ok(self.writer.payload_space().await?)
+        let excuse = Excuse::new(&self.activity);
+        let space = self.writer.payload_space().await?;
+        excuse.stands();
+        Ok(space)
     }
 
     /// Takes the first `n` bytes of [`payload_space`](Self::payload_space) as the next payload.
@@ -237,9 +287,10 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
     ///
     /// The connection failed.
     pub async fn push(&mut self) -> Result<(), SendError> {
+        let excuse = Excuse::new(&self.activity);
         self.writer.push().await?;
-        if self.writer.encoder().is_idle() {
-            self.activity().sent();
+        if !self.writer.encoder().is_idle() {
+            excuse.stands();
         }
         Ok(())
     }
@@ -256,15 +307,12 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
     ///
     /// A frame is unfinished, or the transport failed.
     pub async fn shutdown(&mut self) -> Result<(), SendError> {
-        if !self.writer.encoder().is_idle() {
-            return Err(SendError::Encode(tej_core::EncodeError::OutOfOrder));
-        }
+        let _excuse = Excuse::new(&self.activity);
         self.writer.flush().await?;
+        if !self.writer.encoder().is_idle() {
+            return Err(SendError::Encode(EncodeError::OutOfOrder));
+        }
         self.writer.io_mut().inner_mut().shutdown().await.map_err(SendError::from_transport)
-    }
-
-    fn activity(&mut self) -> &Activity {
-        self.writer.io_mut().inner().activity()
     }
 }
 
@@ -274,4 +322,31 @@ impl<W> fmt::Debug for Sender<W> {
     }
 }
 
+/// Excuses the peer's silence while we send: until it is dropped, by an error or with the future that holds it, or
+/// from then on if it stands.
+struct Excuse(Option<Arc<Activity>>);
+
+impl Excuse {
+    fn new(activity: &Arc<Activity>) -> Self {
+        activity.sending();
+        Self(Some(Arc::clone(activity)))
+    }
+
+    /// The frame goes on: another call will end it.
+    fn stands(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Excuse {
+    fn drop(&mut self) {
+        if let Some(activity) = &self.0 {
+            activity.sent();
+        }
+    }
+}
+
 type Buffer = Box<[u8]>;
+
+/// Bytes of a receive buffer before it has grown: enough for small frames, little for an idle connection.
+const FIRST_BUFFER: usize = 4096;

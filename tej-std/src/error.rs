@@ -6,6 +6,8 @@ use std::io;
 use tej_core::io::{ReadError, WriteError};
 use tej_core::{DecodeError, EncodeError};
 
+use crate::idle::is_silence;
+
 /// Why receiving failed. Whatever it is, the connection is over.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -22,7 +24,7 @@ impl From<ReadError<io::Error>> for ReceiveError {
     fn from(error: ReadError<io::Error>) -> Self {
         match error {
             ReadError::Decode(error) => Self::Decode(error),
-            ReadError::Io(error) if error.kind() == io::ErrorKind::TimedOut => Self::Timeout,
+            ReadError::Io(error) if is_silence(&error) => Self::Timeout,
             ReadError::Io(error) => Self::Io(error),
         }
     }
@@ -63,14 +65,14 @@ pub enum SendError {
     Closed,
     /// The transport failed.
     Io(io::Error),
-    /// An earlier call failed, or was dropped before it was done.
+    /// An earlier write failed, or was dropped before it was done.
     Interrupted,
 }
 
 impl From<WriteError<io::Error>> for SendError {
     fn from(error: WriteError<io::Error>) -> Self {
         match error {
-            WriteError::Encode(error) => Self::Encode(error),
+            WriteError::Encode(error) => error.into(),
             WriteError::Closed => Self::Closed,
             WriteError::Interrupted => Self::Interrupted,
             WriteError::Io(error) => Self::from_transport(error),
@@ -80,17 +82,21 @@ impl From<WriteError<io::Error>> for SendError {
 
 impl From<EncodeError> for SendError {
     fn from(error: EncodeError) -> Self {
-        Self::Encode(error)
+        match error {
+            EncodeError::Aborted => Self::Interrupted,
+            error => Self::Encode(error),
+        }
     }
 }
 
 impl SendError {
     pub(crate) fn from_transport(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::TimedOut => Self::Timeout,
+            _ if is_silence(&error) => Self::Timeout,
             io::ErrorKind::BrokenPipe
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::NotConnected
             | io::ErrorKind::WriteZero => Self::Closed,
             _ => Self::Io(error),
         }

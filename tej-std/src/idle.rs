@@ -1,5 +1,6 @@
 //! Idle timeouts around the two halves of a transport.
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -9,6 +10,11 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
+
+/// Whether `error` is a timeout of this module and not one of the operating system.
+pub(crate) fn is_silence(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Silence>)
+}
 
 /// When the peer last showed life, shared by the halves of a connection.
 #[derive(Debug)]
@@ -50,13 +56,20 @@ impl Activity {
         self.state().received = Instant::now();
     }
 
+    /// When the peer will have been silent for `timeout`, if it stays silent and we send no longer.
+    fn silent_at(&self, timeout: Duration) -> Instant {
+        let state = self.state();
+        let excused = state.sending_since.map_or(Duration::ZERO, |since| since.max(state.received).elapsed());
+        after(after(state.received, excused), timeout)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // Two instants are never left half-updated.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Fails a read with [`io::ErrorKind::TimedOut`] when the peer has been silent for the timeout.
+/// Fails a read when the peer has been silent for the timeout.
 #[derive(Debug)]
 pub(crate) struct IdleRead<R> {
     inner: R,
@@ -79,17 +92,12 @@ impl<R: AsyncRead + Unpin> AsyncRead for IdleRead<R> {
         }
         let Some(timeout) = this.activity.timeout else { return Poll::Pending };
         let activity = &this.activity;
-        ready!(this.alarm.poll(cx, || {
-            let state = activity.state();
-            let from = if state.sending_since.is_some() { Instant::now() } else { state.received };
-            from + timeout
-        }));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        ready!(this.alarm.poll(cx, || activity.silent_at(timeout)));
+        Poll::Ready(Err(Silence.into()))
     }
 }
 
-/// Fails a write with [`io::ErrorKind::TimedOut`] when the peer has neither accepted nor sent anything for the
-/// timeout.
+/// Fails a write when the peer has neither accepted nor sent anything for the timeout.
 #[derive(Debug)]
 pub(crate) struct IdleWrite<W> {
     inner: W,
@@ -104,10 +112,6 @@ impl<W> IdleWrite<W> {
         Self { inner, activity, alarm: Alarm::default(), waiting_since: None }
     }
 
-    pub(crate) fn activity(&self) -> &Activity {
-        &self.activity
-    }
-
     fn wait<T>(&mut self, cx: &mut Context<'_>, inner: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if inner.is_ready() {
             self.waiting_since = None;
@@ -116,8 +120,8 @@ impl<W> IdleWrite<W> {
         let Some(timeout) = self.activity.timeout else { return Poll::Pending };
         let since = *self.waiting_since.get_or_insert_with(Instant::now);
         let activity = &self.activity;
-        ready!(self.alarm.poll(cx, || since.max(activity.state().received) + timeout));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        ready!(self.alarm.poll(cx, || after(since.max(activity.state().received), timeout)));
+        Poll::Ready(Err(Silence.into()))
     }
 }
 
@@ -161,12 +165,38 @@ impl Alarm {
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline())));
         loop {
             ready!(sleep.as_mut().poll(cx));
-            let deadline = deadline();
-            if deadline <= Instant::now() {
+            let (deadline, now) = (deadline(), Instant::now());
+            if deadline <= now {
                 self.sleep = None;
                 return Poll::Ready(());
             }
-            sleep.as_mut().reset(deadline);
+            sleep.as_mut().reset(deadline.max(after(now, SHORTEST_NAP)));
         }
     }
 }
+
+/// The error of a timeout here.
+#[derive(Debug)]
+struct Silence;
+
+impl fmt::Display for Silence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the peer was silent for too long")
+    }
+}
+
+impl std::error::Error for Silence {}
+
+impl From<Silence> for io::Error {
+    fn from(silence: Silence) -> Self {
+        Self::new(io::ErrorKind::TimedOut, silence)
+    }
+}
+
+/// `start + duration`, or as good as never where the clock does not reach so far.
+fn after(start: Instant, duration: Duration) -> Instant {
+    start.checked_add(duration).unwrap_or_else(|| start + Duration::from_secs(30 * 365 * 86_400))
+}
+
+/// A deadline that moves all the time is looked at no more often than this.
+const SHORTEST_NAP: Duration = Duration::from_millis(5);

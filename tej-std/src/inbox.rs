@@ -12,9 +12,13 @@ use cap_std::fs::{Dir, File, OpenOptions};
 ///
 /// - Nothing is ever written outside of it, whatever a name says and whatever symbolic links lie in it: it is held as
 ///   a capability, not as a path.
-/// - A file appears under its name only when it is complete. Until then its bytes are in a temporary file beside it,
-///   which is removed when the file is abandoned.
+/// - A file appears under its name only when it is complete. Until then its bytes are in a temporary file in the
+///   directory, which is removed when the file is abandoned. (So a directory below, if it is another file system,
+///   cannot receive.)
 /// - Nothing is replaced: a name that is taken becomes `name (1).ext`.
+///
+/// Names that begin with a dot are stored like others: do not open a home directory as an inbox. Files are not
+/// forced to the disk before they are named; a power failure may cost the last ones.
 ///
 /// Its calls block on the disk.
 ///
@@ -59,7 +63,7 @@ impl Inbox {
         let dir = self.dir.try_clone()?;
         loop {
             let unique = NEXT_TEMPORARY.fetch_add(1, Ordering::Relaxed);
-            let temporary = format!(".tej-{}-{unique}.part", std::process::id());
+            let temporary = format!("{PREFIX}{}-{unique}{SUFFIX}", std::process::id());
             match dir.open_with(&temporary, OpenOptions::new().write(true).create_new(true)) {
                 Ok(file) => {
                     let name = name.to_owned();
@@ -118,20 +122,64 @@ impl IncomingFile {
 
     fn store(&self, temporary: &str) -> io::Result<PathBuf> {
         let wanted = Path::new(&self.name);
-        if let Some(parent) = wanted.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            self.dir.create_dir_all(parent)?;
+        let created = self.create_parents(wanted)?;
+        let stored = self.rename(Path::new(temporary), wanted);
+        if stored.is_err() {
+            for dir in created.iter().rev() {
+                // Another file may have moved in meanwhile: then it stays.
+                let _ = self.dir.remove_dir(dir);
+            }
         }
-        let mut candidate = wanted.to_path_buf();
-        for n in 1..=MAX_RENAMES {
-            match rename_new(&self.dir, Path::new(temporary), &candidate) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    candidate = numbered(wanted, n);
-                }
-                Err(error) => return Err(error),
-                Ok(()) => return Ok(candidate),
+        stored
+    }
+
+    /// Creates the directories of `wanted` that are missing and returns them, the outermost first.
+    fn create_parents(&self, wanted: &Path) -> io::Result<Vec<PathBuf>> {
+        let Some(parent) = wanted.parent().filter(|parent| !parent.as_os_str().is_empty()) else {
+            return Ok(Vec::new());
+        };
+        let mut missing: Vec<PathBuf> = parent
+            .ancestors()
+            .take_while(|dir| !dir.as_os_str().is_empty() && !self.dir.exists(dir))
+            .map(Path::to_path_buf)
+            .collect();
+        missing.reverse();
+        self.dir.create_dir_all(parent)?;
+        Ok(missing)
+    }
+
+    fn rename(&self, temporary: &Path, wanted: &Path) -> io::Result<PathBuf> {
+        let taken = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
+        match rename_new(&self.dir, temporary, wanted) {
+            Err(error) if taken(&error) => {}
+            result => return result.map(|()| wanted.to_path_buf()),
+        }
+        // Somebody else may take a number between the look and the rename; hardly a hundred times.
+        let first = self.first_free_number(wanted);
+        for n in first..first.saturating_add(MAX_RACES) {
+            let candidate = numbered(wanted, n);
+            match rename_new(&self.dir, temporary, &candidate) {
+                Err(error) if taken(&error) => {}
+                result => return result.map(|()| candidate),
             }
         }
         Err(io::Error::new(io::ErrorKind::AlreadyExists, "too many files of this name"))
+    }
+
+    /// The first number that `wanted` can have, if the ones below are taken without a gap. Looked for by doubling and
+    /// halving, because a stranger may send the same name ten thousand times.
+    fn first_free_number(&self, wanted: &Path) -> u32 {
+        let taken = |n: u32| self.dir.symlink_metadata(numbered(wanted, n)).is_ok();
+        let mut high: u32 = 1;
+        while taken(high) && high < u32::MAX / 2 {
+            high *= 2;
+        }
+        let mut low = high / 2;
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if taken(middle) { low = middle } else { high = middle }
+        }
+        high
     }
 }
 
@@ -159,7 +207,7 @@ pub enum Refusal {
     /// The name contains a character that cannot be stored or means something else elsewhere: NUL, a backslash, and
     /// on Windows `<>:"|?*` and control characters.
     Character(char),
-    /// The name, or a part of it, means a device on Windows.
+    /// The name, or a part of it, means a device on Windows, or is one that temporary files have here.
     Reserved,
     /// The name has more than 32 parts.
     TooDeep,
@@ -181,7 +229,7 @@ impl fmt::Display for Refusal {
             Self::Absolute => write!(f, "the name is an absolute path"),
             Self::Traversal => write!(f, "the name has a part that is empty, '.' or '..'"),
             Self::Character(c) => write!(f, "the name contains the character {c:?}"),
-            Self::Reserved => write!(f, "the name means a device on this system"),
+            Self::Reserved => write!(f, "the name is reserved"),
             Self::TooDeep => write!(f, "the name has more than {MAX_DEPTH} parts"),
             Self::Io(error) => error.fmt(f),
         }
@@ -207,6 +255,9 @@ fn check_name(name: &[u8]) -> Result<&str, Refusal> {
     }
     if name.split('/').count() > MAX_DEPTH {
         return Err(Refusal::TooDeep);
+    }
+    if name.starts_with(PREFIX) && name.ends_with(SUFFIX) {
+        return Err(Refusal::Reserved);
     }
     for part in name.split('/') {
         if matches!(part, "" | "." | "..") {
@@ -257,7 +308,9 @@ fn rename_new(dir: &Dir, from: &Path, to: &Path) -> io::Result<()> {
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
             // This file system has no exclusive rename. A hard link is as exclusive.
             dir.hard_link(from, target_dir, leaf)?;
-            dir.remove_file(from)
+            // It has its name; a second one that cannot be removed does not make that untrue.
+            let _ = dir.remove_file(from);
+            Ok(())
         }
         result => result,
     }
@@ -277,8 +330,12 @@ fn exclusive_rename(_: &Dir, _: &Path, _: &Dir, _: &Path) -> io::Result<()> {
 /// Parts of a name; deep enough for any honest tree, shallow enough for every tool that will walk it.
 const MAX_DEPTH: usize = 32;
 
-/// How many files of one name are kept apart before the next is refused.
-const MAX_RENAMES: u32 = 10_000;
+/// How often the number of a file may be taken by somebody else at the last moment.
+const MAX_RACES: u32 = 100;
+
+/// How the names of temporary files begin and end.
+const PREFIX: &str = ".tej-";
+const SUFFIX: &str = ".part";
 
 /// Tells apart the temporary files of one process.
 static NEXT_TEMPORARY: AtomicU64 = AtomicU64::new(0);
@@ -390,6 +447,18 @@ mod tests {
         std::fs::write(scratch.path().join("taken"), "").unwrap();
         assert!(store(&inbox, "taken/below", b"x").is_err());
         assert_eq!(names(scratch.path()), ["taken"]);
+    }
+
+    #[test]
+    fn the_same_name_many_times_is_kept_apart() {
+        let scratch = tempfile::tempdir().unwrap();
+        let inbox = Inbox::open(scratch.path()).unwrap();
+        for n in 0..300 {
+            let path = store(&inbox, "a", n.to_string().as_bytes()).unwrap();
+            let name = if n == 0 { "a".to_owned() } else { format!("a ({n})") };
+            assert_eq!(path, scratch.path().join(name));
+        }
+        assert_eq!(names(scratch.path()).len(), 300);
     }
 
     #[test]

@@ -463,6 +463,7 @@ fn a_slow_source_is_not_a_silent_peer() {
     assert!(recv.finish().1.success());
 }
 
+#[cfg(unix)]
 #[test]
 fn sigterm_leaves_nothing_half_written() {
     let scratch = tempfile::tempdir().unwrap();
@@ -489,6 +490,229 @@ fn sigterm_leaves_nothing_half_written() {
     assert!(status.success(), "nothing failed");
 }
 
+#[cfg(unix)]
+#[test]
+fn reaching_the_frame_count_leaves_nothing_half_written() {
+    for _ in 0..5 {
+        let scratch = tempfile::tempdir().unwrap();
+        let inbox = scratch.path().join("in");
+        let mut recv = Tej::start(&[
+            "recv",
+            "--listen",
+            "127.0.0.1:0",
+            "--frames",
+            "1",
+            "--dir",
+            inbox.to_str().unwrap(),
+            "--json",
+        ]);
+        let addr = recv.listening();
+        let half = hex("80010000000000000001 0004 68616c66 0000000000000100 6869");
+        let peers: Vec<_> = (0..10)
+            .map(|_| {
+                let mut peer = TcpStream::connect(&addr).unwrap();
+                peer.write_all(&half).unwrap();
+                peer
+            })
+            .collect();
+        while entries(&inbox).len() < peers.len() {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let mut last = TcpStream::connect(&addr).unwrap();
+        last.write_all(&hex(PING)).unwrap();
+        let (events, status) = recv.finish();
+        assert!(status.success(), "{events:?}");
+        assert_eq!(events.iter().filter(|e| e["event"] == "frame_end").count(), 1);
+        assert_eq!(entries(&inbox), [""; 0]);
+    }
+}
+
+#[test]
+fn no_more_and_no_fewer_frames_are_counted_under_load() {
+    for _ in 0..10 {
+        let mut recv = Tej::start(&["recv", "--listen", "127.0.0.1:0", "--frames", "8", "--json"]);
+        let addr = recv.listening();
+        let peers: Vec<_> = (0..4)
+            .map(|_| {
+                let addr = addr.clone();
+                thread::spawn(move || {
+                    // The listener may be gone by then.
+                    if let Ok(mut peer) = TcpStream::connect(addr) {
+                        let _ = peer.write_all(&hex(PING).repeat(4));
+                    }
+                })
+            })
+            .collect();
+        let (events, status) = recv.finish();
+        assert!(status.success());
+        assert_eq!(events.iter().filter(|e| e["event"] == "frame_end").count(), 8, "{events:?}");
+        peers.into_iter().for_each(|peer| peer.join().unwrap());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_is_never_lost() {
+    for _ in 0..10 {
+        let mut recv = Tej::start(&["recv", "--listen", "127.0.0.1:0", "--json"]);
+        let addr = recv.listening();
+        let peers = thread::spawn(move || (0..20).map(|_| TcpStream::connect(&addr)).collect::<Vec<_>>());
+        terminate(recv.child().id());
+        recv.must_end_soon();
+        drop(peers.join().unwrap());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_what_nobody_reads() {
+    let scratch = tempfile::tempdir().unwrap();
+    let inbox = scratch.path().join("in");
+    let mut recv =
+        Tej::start(&["recv", "--listen", "127.0.0.1:0", "--dir", inbox.to_str().unwrap(), "--json"]);
+    let addr = recv.listening();
+    let mut half = TcpStream::connect(&addr).unwrap();
+    half.write_all(&hex("80010000000000000001 0004 68616c66 0000000000000100 6869")).unwrap();
+    let mut flood = TcpStream::connect(&addr).unwrap();
+    flood.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+    // Until the pipe to us is full, then the queue behind it, then the socket.
+    let pings = hex(PING).repeat(1000);
+    while flood.write_all(&pings).is_ok() {}
+    assert_eq!(entries(&inbox).len(), 1);
+    terminate(recv.child().id());
+    recv.must_end_soon();
+    assert_eq!(entries(&inbox), [""; 0]);
+}
+
+#[cfg(unix)]
+#[test]
+fn losing_standard_output_leaves_nothing_half_written() {
+    let scratch = tempfile::tempdir().unwrap();
+    let inbox = scratch.path().join("in");
+    let mut recv =
+        Tej::start(&["recv", "--listen", "127.0.0.1:0", "--dir", inbox.to_str().unwrap(), "--json"]);
+    let addr = recv.listening();
+    let mut half = TcpStream::connect(&addr).unwrap();
+    half.write_all(&hex("80010000000000000001 0004 68616c66 0000000000000100 6869")).unwrap();
+    while entries(&inbox).is_empty() {
+        thread::sleep(Duration::from_millis(5));
+    }
+    recv.close_output();
+    let mut ping = TcpStream::connect(&addr).unwrap();
+    ping.write_all(&hex(PING)).unwrap();
+    assert_eq!(recv.must_end_soon().code(), Some(1));
+    assert_eq!(entries(&inbox), [""; 0]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_size_limit_refuses_the_file_alone() {
+    let scratch = tempfile::tempdir().unwrap();
+    let inbox = scratch.path().join("in");
+    let mut command = std::process::Command::new("sh");
+    // 8 blocks are 4 or 8 KiB.
+    command.args(["-c", "ulimit -f 8; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_tej")]);
+    command.args(["recv", "--listen", "127.0.0.1:0", "--once", "--json", "--dir", inbox.to_str().unwrap()]);
+    let mut recv = Tej::spawn(&mut command);
+    let addr = recv.listening();
+    let sent = run_with_input(&["send", &addr, "--stdin", "big:100000"], &vec![0; 100_000]);
+    assert!(sent.status.success(), "{sent:?}");
+    let (events, status) = recv.finish();
+    assert!(events.iter().any(|e| e["refused"].is_string()), "{events:?}");
+    assert_eq!(events.last().unwrap()["event"], "frame_end");
+    assert_eq!(status.code(), Some(1));
+    assert_eq!(entries(&inbox), [""; 0]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn announcements_cost_no_memory() {
+    let mut recv = Tej::start(&["recv", "--listen", "127.0.0.1:0", "--json"]);
+    let addr = recv.listening();
+    // Warm: what a first few connections leave behind is not what one costs.
+    for _ in 0..300 {
+        let mut peer = TcpStream::connect(&addr).unwrap();
+        peer.write_all(&hex(PING)).unwrap();
+    }
+    for _ in 0..300 {
+        recv.wait_for("frame_end");
+    }
+    let before = resident(recv.child().id());
+    let huge = hex("80010000000000000000 8000000000000000");
+    let peers: Vec<_> = (0..200)
+        .map(|_| {
+            let mut peer = TcpStream::connect(&addr).unwrap();
+            peer.write_all(&huge).unwrap();
+            peer
+        })
+        .collect();
+    for _ in &peers {
+        recv.wait_for("frame_start");
+    }
+    let each = resident(recv.child().id()).saturating_sub(before) / peers.len() as u64;
+    assert!(each < 100 * 1024, "{each} bytes for each connection");
+}
+
+#[test]
+fn the_last_words_of_a_peer_are_heard() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    let peer = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_exact(&mut [0; 1000]).unwrap();
+        stream.write_all(&hex("80010000000000000000 0000000000000002 6e6f")).unwrap();
+    });
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("f");
+    fs::write(&file, vec![0; 16 << 20]).unwrap();
+    let sent = Tej::run(&["send", &addr, file.to_str().unwrap(), "--json"]);
+    peer.join().unwrap();
+    let events = json_lines(&sent.stdout);
+    assert_eq!(sent.status.code(), Some(1));
+    assert!(events.iter().any(|e| e["text"] == "no"), "{events:?}");
+    assert_eq!(events.last().unwrap()["kind"], "closed");
+}
+
+#[test]
+fn pings_may_be_further_apart_than_the_timeout() {
+    let mut recv = Tej::start(&["recv", "--listen", "127.0.0.1:0", "--once", "--json"]);
+    let addr = recv.listening();
+    let ping = Tej::run(&["ping", &addr, "--count", "2", "--interval", "0.8", "--timeout", "0.3"]);
+    assert!(ping.status.success(), "{ping:?}");
+    assert!(recv.finish().1.success());
+}
+
+#[test]
+fn a_timeout_may_be_as_good_as_never() {
+    let mut recv =
+        Tej::start(&["recv", "--listen", "127.0.0.1:0", "--frames", "1", "--timeout", "1e19", "--json"]);
+    let addr = recv.listening();
+    let sent = Tej::run(&["send", &addr, "-m", "x", "--timeout", "1e19"]);
+    assert!(sent.status.success(), "{sent:?}");
+    assert!(recv.finish().1.success());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_says_it_is_empty_and_is_not_is_an_error() {
+    let output = Tej::run(&["encode", "/proc/self/status"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--stdin"), "{output:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_closed_standard_error_changes_no_exit_status() {
+    for (arguments, code) in [("encode nowhere", 1), ("send nowhere", 2)] {
+        let shell = format!("exec \"$0\" {arguments} 2>&-");
+        let status = std::process::Command::new("sh")
+            .args(["-c", &shell, env!("CARGO_BIN_EXE_tej")])
+            .status()
+            .unwrap();
+        assert_eq!(status.code(), Some(code), "{arguments}");
+    }
+}
+
 // ---- usage
 
 #[test]
@@ -499,7 +723,7 @@ fn usage_errors_exit_with_2() {
     fs::write(path("d/a"), "").unwrap();
     fs::write(path("a"), "").unwrap();
     let (a, d) = (path("a"), path("d"));
-    let cases: [&[&str]; 12] = [
+    let cases: [&[&str]; 14] = [
         &[],
         &["send"],
         &["send", &a],
@@ -508,6 +732,8 @@ fn usage_errors_exit_with_2() {
         &["send", "127.0.0.1:1", "--status", "128"],
         &["send", "127.0.0.1:1", "--stdin", "a:1", "--message-file", "-"],
         &["send", "::1:80"],
+        &["send", "[localhost]:80"],
+        &["send", "localhost:+80"],
         &["recv"],
         &["recv", "--listen", "127.0.0.1:0", "--connect", "127.0.0.1:1"],
         &["recv", "--listen", "127.0.0.1:0", "--once", "--frames", "1"],
@@ -577,6 +803,15 @@ fn entries(dir: &Path) -> Vec<String> {
     names.sort();
     names
 }
+
+/// Bytes of memory that a process has resident.
+fn resident(pid: u32) -> u64 {
+    let pages = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap();
+    pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+}
+
+/// An empty frame of status 2.
+const PING: &str = "820100000000000000000000000000000000";
 
 fn terminate(pid: u32) {
     let status = std::process::Command::new("kill").arg(pid.to_string()).status().unwrap();

@@ -238,3 +238,84 @@ async fn a_dropped_sender_no_longer_excuses_the_peer() {
     assert!(matches!(receiver.next().await, Err(ReceiveError::Timeout)));
     assert_eq!(start.elapsed().as_secs(), 10);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_send_that_failed_or_was_dropped_no_longer_excuses_the_peer() {
+    async fn silent_for(receiver: &mut Receiver<ReadHalf<DuplexStream>>) -> u64 {
+        let start = Instant::now();
+        assert!(matches!(receiver.next().await, Err(ReceiveError::Timeout)));
+        start.elapsed().as_secs()
+    }
+    // A source that never yields, given up.
+    let (ours, _peer) = duplex(1 << 16);
+    let (mut receiver, mut sender) = over(ours, &patient(10));
+    sender.start_frame(Status::ZERO, 1).await.unwrap();
+    let (mut never, _keep) = duplex(1);
+    assert!(timeout(Duration::from_secs(5), sender.send_file("never", 1, &mut never)).await.is_err());
+    assert_eq!(silent_for(&mut receiver).await, 10);
+
+    // A peer that takes nothing.
+    let (ours, _peer) = duplex(8);
+    let (mut receiver, mut sender) = over(ours, &patient(10));
+    assert!(matches!(sender.send_message(Status::ZERO, &[0; 100_000]).await, Err(SendError::Timeout)));
+    assert_eq!(silent_for(&mut receiver).await, 10);
+
+    // A mistake, and a shutdown.
+    let (ours, _peer) = duplex(1 << 16);
+    let (mut receiver, mut sender) = over(ours, &patient(10));
+    sender.start_frame(Status::ZERO, 0).await.unwrap();
+    assert!(matches!(sender.start_frame(Status::ZERO, 0).await, Err(SendError::Encode(_))));
+    sender.start_message(0).await.unwrap();
+    sender.shutdown().await.unwrap();
+    assert_eq!(silent_for(&mut receiver).await, 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_before_a_send_still_counts_after_it() {
+    let (ours, _peer) = duplex(1 << 16);
+    let (mut receiver, mut sender) = over(ours, &patient(10));
+    let start = Instant::now();
+    let send = async {
+        sleep(Duration::from_millis(9_900)).await;
+        sender.start_frame(Status::ZERO, 0).await.unwrap();
+        sleep(Duration::from_millis(200)).await;
+        sender.finish_frame(b"").await.unwrap();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        event = receiver.next() => assert!(matches!(event, Err(ReceiveError::Timeout)), "{event:?}"),
+        () = send => {}
+    }
+    let waited = start.elapsed().as_millis();
+    assert!((10_200..10_250).contains(&waited), "{waited} ms");
+}
+
+#[tokio::test]
+async fn an_idle_timeout_may_be_as_good_as_never() {
+    let (ours, mut peer) = duplex(64);
+    let config = Config { idle_timeout: Some(Duration::MAX), ..Config::default() };
+    let (mut receiver, _sender) = over(ours, &config);
+    assert!(timeout(Duration::from_millis(1), receiver.next()).await.is_err());
+    peer.write_all(&[0]).await.unwrap();
+    assert!(matches!(receiver.next().await, Err(ReceiveError::Decode(_))));
+}
+
+#[tokio::test]
+async fn the_receive_buffer_grows_only_with_what_comes() {
+    let frame = {
+        let mut frame = b"\x80\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\x10\0\0".to_vec();
+        frame.resize(18 + (1 << 20), 7);
+        frame
+    };
+    let mut receiver = Receiver::new(&frame[..], &Config { receive_buffer: 40_000, ..Config::default() });
+    let mut chunks = Vec::new();
+    while let Some(event) = receiver.next().await.unwrap() {
+        if let Event::MessageData(bytes) = event {
+            assert!(bytes.iter().all(|&byte| byte == 7));
+            chunks.push(bytes.len());
+        }
+    }
+    assert_eq!(chunks.iter().sum::<usize>(), 1 << 20);
+    assert!(chunks[0] < 5000, "{chunks:?}");
+    assert_eq!(chunks.iter().max(), Some(&40_000));
+}

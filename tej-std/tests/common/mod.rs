@@ -3,7 +3,8 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -11,7 +12,7 @@ use sha2::{Digest, Sha256};
 /// A `tej` process; ended with the test.
 pub(crate) struct Tej {
     child: Child,
-    lines: BufReader<ChildStdout>,
+    lines: BufReader<Box<dyn Read>>,
     /// What has been read so far.
     pub(crate) events: Vec<Value>,
 }
@@ -35,7 +36,7 @@ impl Tej {
 
     pub(crate) fn spawn(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap());
+        let lines = BufReader::new(Box::new(child.stdout.take().unwrap()) as Box<dyn Read>);
         Self { child, lines, events: Vec::new() }
     }
 
@@ -61,6 +62,23 @@ impl Tej {
 
     pub(crate) fn child(&mut self) -> &mut Child {
         &mut self.child
+    }
+
+    /// Closes our end of its standard output.
+    pub(crate) fn close_output(&mut self) {
+        let (ours, _) = std::io::pipe().unwrap();
+        self.lines = BufReader::new(Box::new(ours));
+    }
+
+    /// Waits for its end, without reading any more of its output.
+    pub(crate) fn must_end_soon(&mut self) -> ExitStatus {
+        for _ in 0..1000 {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("still running after 10 s");
     }
 
     /// Waits for its end and returns all events.

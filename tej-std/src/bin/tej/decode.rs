@@ -1,6 +1,7 @@
 //! `tej decode`.
 
 use std::path::Path;
+use std::time::Duration;
 
 use tej_std::{Config, Limits, Receiver};
 use tokio::io::AsyncRead;
@@ -8,7 +9,6 @@ use tokio::io::AsyncRead;
 use crate::Stop;
 use crate::args::DecodeArgs;
 use crate::intake::Intake;
-use crate::interrupt::interrupted;
 use crate::report::{Failure, Reporter};
 
 pub(crate) async fn run(args: DecodeArgs, reporter: &Reporter) -> Result<(), Stop> {
@@ -18,7 +18,7 @@ pub(crate) async fn run(args: DecodeArgs, reporter: &Reporter) -> Result<(), Sto
         Some(path) => match tokio::fs::File::open(path).await {
             Ok(file) => Box::new(file),
             Err(error) => {
-                reporter.error(CONN, &Failure::io(&path.to_string_lossy(), &error));
+                reporter.error(CONN, &Failure::io(&path.to_string_lossy(), &error)).await;
                 return Err(Stop::Failed);
             }
         },
@@ -30,29 +30,33 @@ pub(crate) async fn run(args: DecodeArgs, reporter: &Reporter) -> Result<(), Sto
         ..Config::default()
     };
     let mut receiver = Receiver::new(input, &config);
-    tokio::select! {
+    let outcome = tokio::select! {
         outcome = frames(&mut receiver, reporter) => outcome,
-        () = interrupted() => Err(Stop::Failed),
+        () = reporter.shutdown().requested() => Err(Failure::closed("interrupted")),
+    };
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(failure) => {
+            reporter.error(CONN, &failure).await;
+            Err(Stop::Failed)
+        }
     }
 }
 
 async fn frames(
     receiver: &mut Receiver<Box<dyn AsyncRead + Unpin>>,
     reporter: &Reporter,
-) -> Result<(), Stop> {
+) -> Result<(), Failure> {
     let mut intake = Intake::new(CONN, reporter, None, true);
     loop {
         match receiver.next().await {
             Ok(None) => return Ok(()),
             Ok(Some(event)) => {
-                if intake.take(event).is_some() {
-                    reporter.frame_end(CONN);
+                if intake.take(event).await.is_some() {
+                    reporter.frame_end(CONN).await;
                 }
             }
-            Err(error) => {
-                reporter.error(CONN, &Failure::receive(&error, std::time::Duration::ZERO));
-                return Err(Stop::Failed);
-            }
+            Err(error) => return Err(Failure::receive(&error, Duration::ZERO)),
         }
     }
 }

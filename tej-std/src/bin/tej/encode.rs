@@ -4,13 +4,12 @@ use std::fs::OpenOptions;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 
-use tej_std::{Config, Sender};
+use tej_std::{Config, SendError, Sender};
 use tempfile::NamedTempFile;
 use tokio::io::AsyncWrite;
 
 use crate::Stop;
 use crate::args::EncodeArgs;
-use crate::interrupt::interrupted;
 use crate::outgoing::{NotSent, Outgoing, Refused};
 use crate::report::{Failure, Reporter};
 
@@ -22,7 +21,7 @@ pub(crate) async fn run(args: EncodeArgs, reporter: &Reporter) -> Result<(), Sto
         ));
     }
     let work = async {
-        let outgoing = Outgoing::gather(args.frame, &args.files, None, reporter).await?;
+        let outgoing = Outgoing::gather(args.frame, args.files, None, reporter).await?;
         match args.output.as_deref() {
             None => write(&outgoing, tokio::io::stdout(), "standard output", reporter).await?,
             Some(path) if path == Path::new("-") => {
@@ -34,25 +33,27 @@ pub(crate) async fn run(args: EncodeArgs, reporter: &Reporter) -> Result<(), Sto
     };
     let outcome = tokio::select! {
         outcome = work => outcome,
-        () = interrupted() => Err(Failure::closed("interrupted").into()),
+        () = reporter.shutdown().requested() => Err(Failure::closed("interrupted").into()),
     };
-    outcome.map_err(|refused: Refused| match refused {
-        Refused::Usage(message) => Stop::Usage(message),
-        Refused::Failed(failure) => {
-            reporter.warn(&failure.detail);
-            Stop::Failed
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(Refused::Usage(message)) => Err(Stop::Usage(message)),
+        Err(Refused::Failed(failure)) => {
+            reporter.warn(&failure.detail).await;
+            Err(Stop::Failed)
         }
-    })
+    }
 }
 
 /// Writes to a temporary file that gets its name once it is complete.
 async fn write_file(outgoing: &Outgoing, path: &Path, reporter: &Reporter) -> Result<(), Failure> {
     let shown = path.display().to_string();
     let failed = |error: io::Error| Failure::io(&shown, &error);
-    let special = std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
-    if special {
-        // A device or a FIFO is written to, not replaced.
-        let file = OpenOptions::new().write(true).open(path).map_err(failed)?;
+    let existing = std::fs::metadata(path);
+    let dangling = existing.is_err() && path.is_symlink();
+    if dangling || existing.as_ref().is_ok_and(|metadata| !metadata.is_file()) {
+        // A device or a FIFO is written to, not replaced, and a link to nothing yet is followed.
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(failed)?;
         return write(outgoing, tokio::fs::File::from_std(file), &shown, reporter).await;
     }
     // A symbolic link stays one: what it points to is replaced.
@@ -61,6 +62,9 @@ async fn write_file(outgoing: &Outgoing, path: &Path, reporter: &Reporter) -> Re
     let temporary = temporary_in(parent).map_err(failed)?;
     let file = temporary.reopen().map_err(failed)?;
     write(outgoing, tokio::fs::File::from_std(file), &shown, reporter).await?;
+    if let Ok(existing) = existing {
+        temporary.as_file().set_permissions(existing.permissions()).map_err(failed)?;
+    }
     temporary.persist(&target).map_err(|error| failed(error.error))?;
     Ok(())
 }
@@ -90,6 +94,9 @@ async fn write<W: AsyncWrite + Unpin>(
     };
     sent.map_err(|error| match error {
         NotSent::Source(failure) => failure,
+        NotSent::Connection(SendError::Closed) => {
+            Failure::new("io", format!("{shown}: nobody reads it any more"))
+        }
         NotSent::Connection(error) => Failure::new("io", format!("{shown}: {error}")),
     })
 }

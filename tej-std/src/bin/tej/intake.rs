@@ -1,12 +1,11 @@
 //! What is done with received events, the same for every command that receives.
 
-use indicatif::ProgressBar;
 use sha2::{Digest, Sha256};
 use tej_std::inbox::{Inbox, IncomingFile, Refusal};
 use tej_std::{Event, FrameHeader};
 use tokio::task::block_in_place;
 
-use crate::report::{Fate, FileReport, Reporter, hex};
+use crate::report::{Fate, FileReport, Progress, Reporter, hex};
 
 /// Follows the events of one connection: hashes, stores and reports.
 #[derive(Debug)]
@@ -27,10 +26,12 @@ impl<'a> Intake<'a> {
 
     /// Takes the next event. At the end of a frame it returns the frame's head, and `frame_end` is not reported
     /// yet: that is for the caller, who counts.
-    pub(crate) fn take(&mut self, event: Event<'_>) -> Option<FrameHeader> {
+    ///
+    /// It waits while the reader of our output is slow. A dropped future has reported the event or not.
+    pub(crate) async fn take(&mut self, event: Event<'_>) -> Option<FrameHeader> {
         match event {
             Event::FrameStart(header) => {
-                self.reporter.frame_start(self.conn, header);
+                self.reporter.frame_start(self.conn, header).await;
                 self.header = Some(header);
             }
             Event::FileStart { name, size } => self.file = Some(self.begin_file(name, size)),
@@ -41,7 +42,7 @@ impl<'a> Intake<'a> {
             }
             Event::FileEnd => {
                 if let Some(file) = self.file.take() {
-                    self.end_file(file);
+                    self.end_file(file).await;
                 }
             }
             Event::MessageStart { size } => self.message = Message::new(size, self.digest),
@@ -49,7 +50,7 @@ impl<'a> Intake<'a> {
             Event::FrameEnd => {
                 let message = std::mem::take(&mut self.message);
                 let text = message.text.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());
-                self.reporter.message(self.conn, message.size, text, finish(message.hasher).as_deref());
+                self.reporter.message(self.conn, message.size, text, finish(message.hasher).as_deref()).await;
                 return self.header.take();
             }
             // Events of a later version of the codec; this one knows of none.
@@ -80,8 +81,7 @@ impl<'a> Intake<'a> {
         }
     }
 
-    fn end_file(&self, file: File) {
-        file.bar.finish_and_clear();
+    async fn end_file(&self, file: File) {
         let stored = match file.sink {
             Sink::Discard => Ok(None),
             Sink::Store(incoming) => block_in_place(|| incoming.commit()).map(Some),
@@ -93,7 +93,7 @@ impl<'a> Intake<'a> {
             Err(refusal) => Fate::Refused(refusal.to_string()),
         };
         let report = FileReport { name: &file.name, size: file.size, sha256: finish(file.hasher), fate };
-        self.reporter.file(self.conn, &report);
+        self.reporter.file(self.conn, &report).await;
     }
 }
 
@@ -104,7 +104,7 @@ struct File {
     size: u64,
     hasher: Option<Sha256>,
     sink: Sink,
-    bar: ProgressBar,
+    bar: Progress,
 }
 
 impl File {

@@ -4,62 +4,61 @@ mod args;
 mod decode;
 mod encode;
 mod intake;
-mod interrupt;
 mod outgoing;
 mod ping;
 mod recv;
 mod report;
 mod send;
+mod shutdown;
 mod text;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Parser;
 
 use crate::args::{Cli, Command};
 use crate::report::Reporter;
+use crate::shutdown::Shutdown;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let reporter = Arc::new(Reporter::new(cli.command.json()));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("tej: cannot start: {error}");
+            complain(&format!("cannot start: {error}"));
             return ExitCode::from(FAILED);
         }
     };
-    let outcome = runtime.block_on(run(cli.command, &reporter));
+    let outcome = runtime.block_on(run(cli.command));
     // Standard input may still be waiting for a line on a thread of its own: do not wait for it.
     runtime.shutdown_background();
-    reporter.finish();
     match outcome {
-        Ok(()) if reporter.has_failed() => ExitCode::from(FAILED),
         Ok(()) => ExitCode::SUCCESS,
         Err(Stop::Failed) => ExitCode::from(FAILED),
         Err(Stop::Usage(message)) => {
-            eprintln!("tej: {message}");
+            complain(&message);
             ExitCode::from(USAGE)
         }
     }
 }
 
-async fn run(command: Command, reporter: &Arc<Reporter>) -> Result<(), Stop> {
-    let work = async {
-        match command {
-            Command::Send(args) => send::run(args, reporter).await,
-            Command::Recv(args) => recv::run(args, reporter).await,
-            Command::Ping(args) => ping::run(args, reporter).await,
-            Command::Encode(args) => encode::run(args, reporter).await,
-            Command::Decode(args) => decode::run(args, reporter).await,
-        }
-    };
-    tokio::select! {
-        outcome = work => outcome,
-        // Dropping the work drops the temporary files it holds.
-        () = reporter.output_closed() => Err(Stop::Failed),
+async fn run(command: Command) -> Result<(), Stop> {
+    let shutdown = Shutdown::new();
+    // Before anything is printed: who reads that we listen may send a signal.
+    if let Err(error) = shutdown.on_signals() {
+        return Err(Stop::Usage(format!("cannot handle signals: {error}")));
     }
+    let reporter = Reporter::start(command.json(), shutdown);
+    let outcome = match command {
+        Command::Send(args) => send::run(args, &reporter).await,
+        Command::Recv(args) => recv::run(args, &reporter).await,
+        Command::Ping(args) => ping::run(args, &reporter).await,
+        Command::Encode(args) => encode::run(args, &reporter).await,
+        Command::Decode(args) => decode::run(args, &reporter).await,
+    };
+    reporter.finish().await;
+    if outcome.is_ok() && reporter.has_failed() { Err(Stop::Failed) } else { outcome }
 }
 
 /// Why a command ended without being done.
@@ -69,6 +68,11 @@ enum Stop {
     Failed,
     /// The command line asks for something that cannot be; holds what to do about it.
     Usage(String),
+}
+
+/// A line on standard error, which may be closed.
+fn complain(message: &str) {
+    let _ = writeln!(io::stderr(), "tej: {}", text::printable(message));
 }
 
 const FAILED: u8 = 1;

@@ -6,14 +6,13 @@ use std::fs::{File, Metadata};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use indicatif::ProgressBar;
 use tej_std::{SendError, Sender, Status, core::MAX_NAME_LEN};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::task::block_in_place;
 use walkdir::WalkDir;
 
 use crate::args::{FrameArgs, StdinFile};
-use crate::report::{Failure, Reporter};
+use crate::report::{Failure, Progress, Reporter};
 
 /// A frame that is ready to be sent: everything was found and could be opened.
 #[derive(Debug)]
@@ -27,7 +26,7 @@ impl Outgoing {
     /// Finds the files before anything is connected to or written.
     pub(crate) async fn gather(
         frame: FrameArgs,
-        operands: &[OsString],
+        operands: Vec<OsString>,
         stdin: Option<StdinFile>,
         reporter: &Reporter,
     ) -> Result<Self, Refused> {
@@ -35,9 +34,16 @@ impl Outgoing {
         if stdin_message && stdin.is_some() {
             return Err(Refused::usage("standard input cannot be both --stdin and --message-file -"));
         }
-        let mut files = Vec::new();
-        for operand in operands {
-            find(Path::new(operand), &mut files, reporter)?;
+        // A thread of its own: a walk may be long, and must not keep a signal waiting.
+        let found = tokio::task::spawn_blocking(move || {
+            let mut found = Found::default();
+            let walked = operands.iter().try_for_each(|operand| found.add(Path::new(operand)));
+            walked.map(|()| found)
+        });
+        let Found { mut files, warnings } =
+            found.await.map_err(|error| Failure::source(format!("internal error: {error}")))??;
+        for warning in warnings {
+            reporter.warn(&warning).await;
         }
         if let Some(StdinFile { name, size }) = stdin {
             files.push(Source { name, content: Content::Stdin(size) });
@@ -81,20 +87,22 @@ impl Outgoing {
         reporter: &Reporter,
     ) -> Result<u64, NotSent> {
         sender.start_frame(self.status, self.files()).await?;
-        for source in &self.files {
+        for (index, source) in self.files.iter().enumerate() {
             match &source.content {
                 Content::File(path) => {
                     let source_file = SourceFile::open(path)?;
                     let bar = reporter.progress(&source.name, source_file.size);
                     sender.start_file(&source.name, source_file.size).await?;
                     source_file.copy(sender, &bar).await?;
-                    bar.finish_and_clear();
                 }
                 Content::Stdin(size) => {
+                    if index > 0 {
+                        // The first byte of standard input may be long in coming: let the peer have what there is.
+                        sender.push().await?;
+                    }
                     let bar = reporter.progress(&source.name, *size);
                     sender.start_file(&source.name, *size).await?;
                     copy_stdin(sender, &bar).await?;
-                    bar.finish_and_clear();
                 }
             }
         }
@@ -103,7 +111,8 @@ impl Outgoing {
             Message::File(path) => {
                 let source_file = SourceFile::open(path)?;
                 sender.start_message(source_file.size).await?;
-                source_file.copy(sender, &ProgressBar::hidden()).await?;
+                let bar = reporter.progress("message", source_file.size);
+                source_file.copy(sender, &bar).await?;
                 sender.push().await?;
             }
         }
@@ -187,7 +196,7 @@ impl<'a> SourceFile<'a> {
     async fn copy<W: AsyncWrite + Unpin>(
         mut self,
         sender: &mut Sender<W>,
-        bar: &ProgressBar,
+        bar: &Progress,
     ) -> Result<(), NotSent> {
         let mut copied = 0;
         loop {
@@ -212,10 +221,24 @@ impl<'a> SourceFile<'a> {
                 Err(error) => return Err(Failure::source(format!("{}: {error}", self.name())).into()),
             }
         }
-        let after =
-            self.file.metadata().map_err(|error| Failure::source(format!("{}: {error}", self.name())))?;
+        self.check_unchanged().map_err(|detail| Failure::source(format!("{}: {detail}", self.name())).into())
+    }
+
+    /// Everything announced was read: there must be no more of it, and nobody may have written meanwhile.
+    fn check_unchanged(&mut self) -> Result<(), String> {
+        let changed = || "changed while it was sent".to_owned();
+        // Files in /proc say that they are empty, and are not.
+        match block_in_place(|| self.file.read(&mut [0])) {
+            Ok(0) => {}
+            Ok(_) if self.size == 0 => {
+                return Err("has more than its size says; use --stdin NAME:SIZE".to_owned());
+            }
+            Ok(_) => return Err(changed()),
+            Err(error) => return Err(error.to_string()),
+        }
+        let after = self.file.metadata().map_err(|error| error.to_string())?;
         if after.len() != self.size || after.modified().ok() != self.before.modified().ok() {
-            return Err(Failure::source(format!("{} changed while it was sent", self.name())).into());
+            return Err(changed());
         }
         Ok(())
     }
@@ -225,7 +248,7 @@ impl<'a> SourceFile<'a> {
     }
 }
 
-async fn copy_stdin<W: AsyncWrite + Unpin>(sender: &mut Sender<W>, bar: &ProgressBar) -> Result<(), NotSent> {
+async fn copy_stdin<W: AsyncWrite + Unpin>(sender: &mut Sender<W>, bar: &Progress) -> Result<(), NotSent> {
     let mut stdin = tokio::io::stdin();
     let mut copied: u64 = 0;
     loop {
@@ -251,40 +274,52 @@ async fn copy_stdin<W: AsyncWrite + Unpin>(sender: &mut Sender<W>, bar: &Progres
     }
 }
 
-/// Adds the file, or the files of the directory, that `path` names.
-fn find(path: &Path, files: &mut Vec<Source>, reporter: &Reporter) -> Result<(), Refused> {
-    let metadata = std::fs::metadata(path).map_err(|error| cannot_open(path, &error))?;
-    if !metadata.is_dir() {
-        open_regular(path)?;
-        let name = path.file_name().map(OsStr::to_os_string).unwrap_or_default();
-        files.push(Source { name: wire_name(Path::new(&name))?, content: Content::File(path.to_path_buf()) });
-        return Ok(());
+/// What the operands name.
+#[derive(Default)]
+struct Found {
+    files: Vec<Source>,
+    warnings: Vec<String>,
+}
+
+impl Found {
+    /// Adds the file, or the files of the directory, that `path` names.
+    fn add(&mut self, path: &Path) -> Result<(), Refused> {
+        let metadata = std::fs::metadata(path).map_err(|error| cannot_open(path, &error))?;
+        if !metadata.is_dir() {
+            open_regular(path)?;
+            let name = path.file_name().map(OsStr::to_os_string).unwrap_or_default();
+            self.push(wire_name(Path::new(&name))?, path.to_path_buf());
+            return Ok(());
+        }
+        let base = match path.file_name() {
+            Some(name) => name.to_os_string(),
+            // `.` and `..` have a name, too, and `/` has none.
+            None => {
+                let real = path.canonicalize().map_err(|error| cannot_open(path, &error))?;
+                real.file_name().map(OsStr::to_os_string).unwrap_or_default()
+            }
+        };
+        for entry in WalkDir::new(path).min_depth(1).sort_by_file_name() {
+            let entry = entry.map_err(|error| Failure::source(error.to_string()))?;
+            let kind = entry.file_type();
+            if kind.is_dir() {
+                continue;
+            }
+            if !kind.is_file() {
+                let what = if kind.is_symlink() { "a symbolic link" } else { "not a regular file" };
+                self.warnings.push(format!("skipped {}: {what}", entry.path().display()));
+                continue;
+            }
+            open_regular(entry.path())?;
+            let below = entry.path().strip_prefix(path).unwrap_or(entry.path());
+            self.push(wire_name(&Path::new(&base).join(below))?, entry.into_path());
+        }
+        Ok(())
     }
-    let base = match path.file_name() {
-        Some(name) => name.to_os_string(),
-        // `.` and `..` have a name, too, and `/` has none.
-        None => {
-            let real = path.canonicalize().map_err(|error| cannot_open(path, &error))?;
-            real.file_name().map(OsStr::to_os_string).unwrap_or_default()
-        }
-    };
-    for entry in WalkDir::new(path).sort_by_file_name() {
-        let entry = entry.map_err(|error| Failure::source(error.to_string()))?;
-        let kind = entry.file_type();
-        if kind.is_dir() {
-            continue;
-        }
-        if !kind.is_file() {
-            let what = if kind.is_symlink() { "a symbolic link" } else { "not a regular file" };
-            reporter.warn(&format!("skipped {}: {what}", entry.path().display()));
-            continue;
-        }
-        open_regular(entry.path())?;
-        let below = entry.path().strip_prefix(path).unwrap_or(entry.path());
-        let name = wire_name(&Path::new(&base).join(below))?;
-        files.push(Source { name, content: Content::File(entry.into_path()) });
+
+    fn push(&mut self, name: String, path: PathBuf) {
+        self.files.push(Source { name, content: Content::File(path) });
     }
-    Ok(())
 }
 
 /// A relative path as it goes over the wire: UTF-8, parts separated by `/`.

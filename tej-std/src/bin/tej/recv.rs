@@ -2,37 +2,37 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use tej_std::inbox::Inbox;
-use tej_std::{Connection, Server};
-use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tej_std::{Config, Connection, Server};
+use tokio::sync::Mutex;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::Stop;
 use crate::args::{ReceiveArgs, RecvArgs};
 use crate::intake::Intake;
-use crate::interrupt::interrupted;
 use crate::report::{Failure, Reporter};
-use crate::send::{check_address, connect, listen, open_inbox};
+use crate::send::{accept, check_address, config, connect, listen, open_inbox};
+use crate::shutdown::Shutdown;
 
-pub(crate) async fn run(args: RecvArgs, reporter: &Arc<Reporter>) -> Result<(), Stop> {
+pub(crate) async fn run(args: RecvArgs, reporter: &Reporter) -> Result<(), Stop> {
     let RecvArgs { role, frames, once, receive, .. } = args;
     if let Some(addr) = role.listen.as_deref().or(role.connect.as_deref()) {
         check_address(addr)?;
     }
     let outcome = async {
+        // It only receives.
+        let config = Config { send_buffer: 1, ..config(receive.timeout) };
         let service = Arc::new(Service {
             inbox: open_inbox(&receive)?,
-            reporter: Arc::clone(reporter),
-            quota: Quota { limit: frames, done: AtomicU64::new(0), reached: Notify::new() },
+            reporter: reporter.clone(),
+            quota: Quota { limit: frames, done: Mutex::new(0), reached: Shutdown::new() },
             receive,
         });
         match (role.connect, role.listen) {
-            (Some(addr), _) => service.connect(&addr).await,
+            (Some(addr), _) => service.connect(&addr, &config).await,
             (None, Some(addr)) => {
-                let server = listen(&addr, &service.receive, reporter).await?;
+                let server = listen(&addr, config, reporter).await?;
                 if once { service.serve_one(&server).await } else { service.serve(&server).await }
             }
             // clap requires one of them.
@@ -40,119 +40,165 @@ pub(crate) async fn run(args: RecvArgs, reporter: &Arc<Reporter>) -> Result<(), 
         }
     }
     .await;
-    outcome.map_err(|failure| {
-        reporter.error(FIRST, &failure);
-        Stop::Failed
-    })
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(failure) => {
+            reporter.error(FIRST, &failure).await;
+            Err(Stop::Failed)
+        }
+    }
 }
 
 /// What all connections share.
 struct Service {
     inbox: Option<Inbox>,
-    reporter: Arc<Reporter>,
+    reporter: Reporter,
     quota: Quota,
     receive: ReceiveArgs,
 }
 
 impl Service {
-    async fn connect(&self, addr: &str) -> Result<(), Failure> {
+    async fn connect(&self, addr: &str, config: &Config) -> Result<(), Failure> {
         let connection = tokio::select! {
-            connection = connect(addr, &self.receive) => connection?,
-            () = interrupted() => return Err(Failure::closed("interrupted")),
+            connection = connect(addr, self.receive.timeout, config) => connection?,
+            () = self.reporter.shutdown().requested() => return Err(Failure::closed("interrupted")),
         };
-        self.receive(FIRST, connection).await?;
-        self.quota.check()
+        match self.receive(FIRST, connection).await? {
+            End::Interrupted => Err(Failure::closed("interrupted")),
+            End::Closed | End::Enough => self.quota.check().await,
+        }
     }
 
     async fn serve_one(&self, server: &Server) -> Result<(), Failure> {
-        let (connection, _) = tokio::select! {
-            accepted = server.accept() => accepted.map_err(|error| Failure::io("accepting", &error))?,
-            () = interrupted() => return Err(Failure::closed("interrupted before a peer came")),
+        let connection = tokio::select! {
+            connection = accept(server, &self.reporter) => connection,
+            () = self.reporter.shutdown().requested() => {
+                return Err(Failure::closed("interrupted before a peer came"));
+            }
         };
-        self.receive(FIRST, connection).await
+        match self.receive(FIRST, connection).await? {
+            End::Interrupted => Err(Failure::closed("interrupted")),
+            End::Closed | End::Enough => Ok(()),
+        }
     }
 
     /// Serves any number of peers at once, until enough frames have come or the process is asked to end.
     async fn serve(self: &Arc<Self>, server: &Server) -> Result<(), Failure> {
         let mut peers = JoinSet::new();
         let mut next = FIRST;
-        let mut stop = pin!(interrupted());
-        loop {
-            tokio::select! {
-                accepted = server.accept() => match accepted {
-                    Ok((connection, _)) => {
+        {
+            let mut end = pin!(self.end());
+            let mut accepting = pin!(accept(server, &self.reporter));
+            loop {
+                tokio::select! {
+                    connection = &mut accepting => {
                         peers.spawn(Arc::clone(self).serve_peer(next, connection));
                         next += 1;
+                        accepting.set(accept(server, &self.reporter));
                     }
-                    Err(error) => {
-                        self.reporter.warn(&format!("cannot accept a connection: {error}; trying again"));
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
-                },
-                Some(_) = peers.join_next() => {}
-                () = self.quota.reached.notified() => return Ok(()),
-                () = &mut stop => break,
+                    Some(ended) = peers.join_next() => self.ended(ended).await,
+                    () = &mut end => break,
+                }
             }
         }
-        // Every peer was interrupted, too, and says so if it was inside a frame.
-        while peers.join_next().await.is_some() {}
-        self.quota.check()
+        // Every peer sees the same end; what it holds half-written is gone when it is.
+        while let Some(ended) = peers.join_next().await {
+            self.ended(ended).await;
+        }
+        self.quota.check().await
     }
 
     async fn serve_peer(self: Arc<Self>, conn: u64, connection: Connection) {
         if let Err(failure) = self.receive(conn, connection).await {
-            self.reporter.error(conn, &failure);
+            self.reporter.error(conn, &failure).await;
+        }
+    }
+
+    /// A fault of ours ends the connection that met it alone, but it is no success.
+    async fn ended(&self, ended: Result<(), JoinError>) {
+        if let Err(error) = ended {
+            self.reporter.error(NO_CONNECTION, &Failure::new("io", format!("internal error: {error}"))).await;
         }
     }
 
     /// Receives until the peer closes, enough frames have come, or the process is asked to end.
-    async fn receive(&self, conn: u64, connection: Connection) -> Result<(), Failure> {
+    async fn receive(&self, conn: u64, connection: Connection) -> Result<End, Failure> {
         // Our direction stays open: many a peer takes its end for the end of the connection.
         let (mut receiver, _sender) = connection.split();
         let mut intake = Intake::new(conn, &self.reporter, self.inbox.as_ref(), self.receive.digest);
-        let mut stop = pin!(interrupted());
+        let ended = tokio::select! {
+            ended = self.frames(conn, &mut receiver, &mut intake) => Some(ended?),
+            () = self.end() => None,
+        };
+        match ended {
+            Some(ended) => Ok(ended),
+            None if self.quota.reached.is_requested() => Ok(End::Enough),
+            None if intake.in_frame() || !receiver.is_between_frames() => {
+                Err(Failure::closed("interrupted inside a frame"))
+            }
+            None => Ok(End::Interrupted),
+        }
+    }
+
+    async fn frames(
+        &self,
+        conn: u64,
+        receiver: &mut tej_std::Receiver,
+        intake: &mut Intake<'_>,
+    ) -> Result<End, Failure> {
         loop {
-            let event = tokio::select! {
-                event = receiver.next() => event.map_err(|e| Failure::receive(&e, self.receive.timeout))?,
-                () = &mut stop => {
-                    return if intake.in_frame() { Err(Failure::closed("interrupted inside a frame")) } else { Ok(()) };
-                }
-            };
-            let Some(event) = event else { return Ok(()) };
-            if intake.take(event).is_some() {
-                match self.quota.count() {
-                    Count::Within => self.reporter.frame_end(conn),
-                    Count::Last => {
-                        self.reporter.frame_end(conn);
-                        self.quota.reached.notify_one();
-                        return Ok(());
-                    }
-                    Count::Over => return Ok(()),
-                }
+            let event =
+                receiver.next().await.map_err(|error| Failure::receive(&error, self.receive.timeout))?;
+            let Some(event) = event else { return Ok(End::Closed) };
+            if intake.take(event).await.is_some() && !self.quota.count(conn, &self.reporter).await {
+                return Ok(End::Enough);
             }
         }
     }
+
+    async fn end(&self) {
+        tokio::select! {
+            () = self.reporter.shutdown().requested() => {}
+            () = self.quota.reached.requested() => {}
+        }
+    }
+}
+
+/// How a connection ended, when nothing failed.
+enum End {
+    /// The peer closed it.
+    Closed,
+    /// Enough frames have come.
+    Enough,
+    /// The process was asked to end, between two frames.
+    Interrupted,
 }
 
 /// How many frames are wanted, over all connections.
 struct Quota {
     limit: Option<u64>,
-    done: AtomicU64,
-    reached: Notify,
+    done: Mutex<u64>,
+    reached: Shutdown,
 }
 
 impl Quota {
-    fn count(&self) -> Count {
-        let number = self.done.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        match self.limit {
-            Some(limit) if number > limit => Count::Over,
-            Some(limit) if number == limit => Count::Last,
-            _ => Count::Within,
+    /// Counts a frame and reports its end, in one step for all connections. False once no more are wanted.
+    async fn count(&self, conn: u64, reporter: &Reporter) -> bool {
+        let mut done = self.done.lock().await;
+        if self.limit.is_some_and(|limit| *done >= limit) {
+            return false;
         }
+        reporter.frame_end(conn).await;
+        *done += 1;
+        if self.limit == Some(*done) {
+            self.reached.request();
+            return false;
+        }
+        true
     }
 
-    fn check(&self) -> Result<(), Failure> {
-        let done = self.done.load(Ordering::Relaxed);
+    async fn check(&self) -> Result<(), Failure> {
+        let done = *self.done.lock().await;
         match self.limit {
             Some(limit) if done < limit => {
                 Err(Failure::closed(format!("ended after {done} of {limit} frames")))
@@ -162,13 +208,7 @@ impl Quota {
     }
 }
 
-enum Count {
-    Within,
-    Last,
-    Over,
-}
-
 /// Connections are counted from here.
 const FIRST: u64 = 1;
-/// How long to wait when accepting fails, most likely for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Stands where no connection is to blame.
+const NO_CONNECTION: u64 = 0;

@@ -3,56 +3,89 @@
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde::Serialize;
 use tej_std::{DecodeError, FrameHeader, ReceiveError, SendError};
-use tokio::sync::Notify;
+use tokio::sync::{mpsc, oneshot};
 
+use crate::shutdown::Shutdown;
 use crate::text::{SafeJson, printable, printable_bytes, printable_lines};
 
 /// Prints events, and remembers whether one of them was a failure.
-#[derive(Debug)]
+///
+/// Lines are written by a thread of their own, because whoever reads them may be slow, or stop: that must delay the
+/// connection whose events they are, which is what the `await` of each method does, and nobody else, least of
+/// all a signal.
+#[derive(Clone, Debug)]
 pub(crate) struct Reporter {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
     json: bool,
-    failed: AtomicBool,
-    /// Standard output was closed: nobody reads us any more.
-    closed: Notify,
+    failed: Arc<AtomicBool>,
+    /// `None` once finished.
+    lines: Mutex<Option<mpsc::Sender<Line>>>,
+    written: Mutex<Option<oneshot::Receiver<()>>>,
+    shutdown: Shutdown,
     bars: Option<MultiProgress>,
+    visible: Arc<AtomicUsize>,
 }
 
 impl Reporter {
-    pub(crate) fn new(json: bool) -> Self {
+    pub(crate) fn start(json: bool, shutdown: Shutdown) -> Self {
         let bars = (!json && std::io::stderr().is_terminal()).then(MultiProgress::new);
-        Self { json, failed: AtomicBool::new(false), closed: Notify::new(), bars }
+        let failed = Arc::new(AtomicBool::new(false));
+        let (lines, queue) = mpsc::channel(QUEUE);
+        let (done, written) = oneshot::channel();
+        let writer = Writer { bars: bars.clone(), failed: Arc::clone(&failed), shutdown: shutdown.clone() };
+        std::thread::spawn(move || {
+            writer.run(queue);
+            // Nobody may be waiting any more.
+            let _ = done.send(());
+        });
+        let shared = Shared {
+            json,
+            failed,
+            lines: Mutex::new(Some(lines)),
+            written: Mutex::new(Some(written)),
+            shutdown,
+            bars,
+            visible: Arc::new(AtomicUsize::new(0)),
+        };
+        Self { shared: Arc::new(shared) }
     }
 
     pub(crate) fn has_failed(&self) -> bool {
-        self.failed.load(Ordering::Relaxed)
+        self.shared.failed.load(Ordering::Relaxed)
     }
 
-    /// Waits until standard output is found to be closed.
-    pub(crate) async fn output_closed(&self) {
-        self.closed.notified().await;
+    /// The request to end that this run listens to. Losing standard output makes it, too.
+    pub(crate) fn shutdown(&self) -> &Shutdown {
+        &self.shared.shutdown
     }
 
-    pub(crate) fn listening(&self, addr: SocketAddr) {
-        self.print(&Report::Listening { addr }, || format!("listening on {addr}"));
+    pub(crate) async fn listening(&self, addr: SocketAddr) {
+        self.print(&Report::Listening { addr }, || format!("listening on {addr}")).await;
     }
 
-    pub(crate) fn frame_start(&self, conn: u64, header: FrameHeader) {
+    pub(crate) async fn frame_start(&self, conn: u64, header: FrameHeader) {
         let FrameHeader { version, files, .. } = header;
         let status = header.status.value();
         self.print(&Report::FrameStart { conn, status, version, files }, || {
             let kind = if header.status.is_ping() { "ping" } else { "frame" };
             let plural = if files == 1 { "" } else { "s" };
             format!("#{conn} {kind}: status {status}, {files} file{plural}")
-        });
+        })
+        .await;
     }
 
-    pub(crate) fn file(&self, conn: u64, file: &FileReport<'_>) {
+    pub(crate) async fn file(&self, conn: u64, file: &FileReport<'_>) {
         let FileReport { name, size, sha256, fate } = file;
         let text = std::str::from_utf8(name).ok();
         let (path, refused) = match fate {
@@ -61,7 +94,7 @@ impl Reporter {
             Fate::Refused(why) => (None, Some(why.as_str())),
         };
         if refused.is_some() {
-            self.failed.store(true, Ordering::Relaxed);
+            self.set_failed();
         }
         let report = Report::File {
             conn,
@@ -84,99 +117,184 @@ impl Reporter {
                 line += &format!("  REFUSED: {}", printable(why));
             }
             line
-        });
+        })
+        .await;
     }
 
-    pub(crate) fn message(&self, conn: u64, size: u64, text: Option<&str>, sha256: Option<&str>) {
+    pub(crate) async fn message(&self, conn: u64, size: u64, text: Option<&str>, sha256: Option<&str>) {
         self.print(&Report::Message { conn, size, text, sha256 }, || {
             let mut line = match text {
                 Some("") => format!("#{conn}   no message"),
-                Some(text) => format!("#{conn}   message, {size} B: {}", printable_lines(text)),
+                Some(text) => format!(
+                    "#{conn}   message, {size} B: {}",
+                    printable_lines(text, &format!("#{conn}   | "))
+                ),
                 None => format!("#{conn}   message, {size} B, not shown"),
             };
             if let Some(digest) = sha256 {
                 line += &format!("  sha256 {digest}");
             }
             line
-        });
+        })
+        .await;
     }
 
-    pub(crate) fn frame_end(&self, conn: u64) {
-        self.print(&Report::FrameEnd { conn }, || format!("#{conn} end of frame"));
+    pub(crate) async fn frame_end(&self, conn: u64) {
+        self.print(&Report::FrameEnd { conn }, || format!("#{conn} end of frame")).await;
     }
 
-    pub(crate) fn sent(&self, conn: u64, files: u64, bytes: u64) {
+    pub(crate) async fn sent(&self, conn: u64, files: u64, bytes: u64) {
         self.print(&Report::Sent { conn, files, bytes }, || {
             let plural = if files == 1 { "" } else { "s" };
             format!("#{conn} sent: {files} file{plural}, {bytes} bytes on the wire")
-        });
+        })
+        .await;
     }
 
-    pub(crate) fn error(&self, conn: u64, error: &Failure) {
-        self.failed.store(true, Ordering::Relaxed);
+    pub(crate) async fn error(&self, conn: u64, error: &Failure) {
+        self.set_failed();
         let Failure { kind, offset, detail } = error;
-        if self.json {
-            self.print(&Report::Error { conn, offset: *offset, kind, detail }, String::new);
+        if self.shared.json {
+            self.print(&Report::Error { conn, offset: *offset, kind, detail }, String::new).await;
         } else {
-            self.warn(&format!("#{conn} {kind}: {detail}"));
+            self.warn(&format!("#{conn} {kind}: {detail}")).await;
         }
     }
 
     /// A line for people, on standard error.
-    pub(crate) fn warn(&self, line: &str) {
-        self.suspend(|| eprintln!("tej: {}", printable(line)));
+    pub(crate) async fn warn(&self, line: &str) {
+        self.write(Line::Err(format!("tej: {}", printable(line)))).await;
     }
 
     /// A line for people, on standard output.
-    pub(crate) fn say(&self, line: &str) {
-        self.write(line.as_bytes());
+    pub(crate) async fn say(&self, line: &str) {
+        self.write(Line::Out(line.as_bytes().to_vec())).await;
     }
 
-    /// A bar for `len` bytes under way; it shows only on a terminal. Bars of small things would only flicker.
-    pub(crate) fn progress(&self, name: &str, len: u64) -> ProgressBar {
-        let Some(bars) = self.bars.as_ref().filter(|_| len >= SMALL) else { return ProgressBar::hidden() };
+    /// A bar for `len` bytes under way; it shows only on a terminal, and only the first few of many.
+    pub(crate) fn progress(&self, name: &str, len: u64) -> Progress {
+        let hidden = Progress { bar: ProgressBar::hidden(), visible: None };
+        // Bars of small things would only flicker.
+        let Some(bars) = self.shared.bars.as_ref().filter(|_| len >= SMALL) else { return hidden };
+        let visible = Arc::clone(&self.shared.visible);
+        if visible.fetch_add(1, Ordering::Relaxed) >= MAX_BARS {
+            visible.fetch_sub(1, Ordering::Relaxed);
+            return hidden;
+        }
         let style = ProgressStyle::with_template(
             "{msg:30!} {bar:30} {bytes:>11} / {total_bytes:11} {bytes_per_sec:>13} {eta:>5}",
         )
         .unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bar =
-            bars.add(ProgressBar::new(len).with_style(style).with_message(printable(name).into_owned()));
-        bar.enable_steady_tick(Duration::from_millis(200));
-        bar
+        let bar = ProgressBar::new(len).with_style(style).with_message(printable(name).into_owned());
+        Progress { bar: bars.add(bar), visible: Some(visible) }
     }
 
-    /// Clears what is left of the bars.
-    pub(crate) fn finish(&self) {
-        if let Some(bars) = &self.bars {
+    /// Waits until everything is written, but not for ever: nobody may be reading.
+    pub(crate) async fn finish(&self) {
+        lock(&self.shared.lines).take();
+        let written = lock(&self.shared.written).take();
+        if let Some(written) = written {
+            let _ = tokio::time::timeout(LAST_LINES, written).await;
+        }
+        if let Some(bars) = &self.shared.bars {
             let _ = bars.clear();
         }
     }
 
-    fn print(&self, report: &Report<'_>, text: impl FnOnce() -> String) {
-        if !self.json {
-            return self.write(text().as_bytes());
+    fn set_failed(&self) {
+        self.shared.failed.store(true, Ordering::Relaxed);
+    }
+
+    async fn print(&self, report: &Report<'_>, text: impl FnOnce() -> String) {
+        if !self.shared.json {
+            return self.write(Line::Out(text().into_bytes())).await;
         }
         let mut line = Vec::new();
         // Writing into memory cannot fail, and every report is a plain structure.
         let _ = report.serialize(&mut serde_json::Serializer::with_formatter(&mut line, SafeJson));
-        self.write(&line);
+        self.write(Line::Out(line)).await;
     }
 
-    fn write(&self, line: &[u8]) {
-        let written = self.suspend(|| {
-            let mut out = std::io::stdout().lock();
-            out.write_all(line).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush())
-        });
-        if written.is_err() {
-            self.failed.store(true, Ordering::Relaxed);
-            self.closed.notify_one();
+    async fn write(&self, line: Line) {
+        let lines = lock(&self.shared.lines).clone();
+        if let Some(lines) = lines {
+            tokio::select! {
+                // An error here: the writer is gone because standard output is, and the request to end is made.
+                _ = lines.send(line) => {}
+                () = self.patience_is_over() => {}
+            }
         }
     }
 
-    fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
-        match &self.bars {
-            Some(bars) => bars.suspend(print),
-            None => print(),
+    /// Whoever reads us may take all the time there is, but for the last lines.
+    async fn patience_is_over(&self) {
+        self.shared.shutdown.requested().await;
+        tokio::time::sleep(LAST_LINES).await;
+    }
+}
+
+/// A progress bar that makes room for another when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    bar: ProgressBar,
+    visible: Option<Arc<AtomicUsize>>,
+}
+
+impl Progress {
+    pub(crate) fn inc(&self, n: u64) {
+        self.bar.inc(n);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(visible) = &self.visible {
+            self.bar.finish_and_clear();
+            visible.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A line to print, without its end.
+#[derive(Debug)]
+enum Line {
+    Out(Vec<u8>),
+    Err(String),
+}
+
+/// The thread that prints.
+struct Writer {
+    bars: Option<MultiProgress>,
+    failed: Arc<AtomicBool>,
+    shutdown: Shutdown,
+}
+
+impl Writer {
+    fn run(self, mut queue: mpsc::Receiver<Line>) {
+        while let Some(line) = queue.blocking_recv() {
+            let print = || match &line {
+                Line::Out(line) => {
+                    let mut out = std::io::stdout().lock();
+                    out.write_all(line).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush())
+                }
+                Line::Err(line) => {
+                    // Without standard error there is nobody to tell.
+                    let _ = writeln!(std::io::stderr(), "{line}");
+                    Ok(())
+                }
+            };
+            let written = match &self.bars {
+                Some(bars) => bars.suspend(print),
+                None => print(),
+            };
+            if let Err(error) = written {
+                self.failed.store(true, Ordering::Relaxed);
+                if error.kind() != std::io::ErrorKind::BrokenPipe {
+                    crate::complain(&format!("standard output: {error}"));
+                }
+                self.shutdown.request();
+                return;
+            }
         }
     }
 }
@@ -223,7 +341,13 @@ impl Failure {
     }
 
     pub(crate) fn timeout(timeout: Duration) -> Self {
-        Self::new("timeout", format!("no byte moved for {} s; --timeout allows more", timeout.as_secs_f64()))
+        let seconds = timeout.as_secs_f64();
+        Self::new(
+            "timeout",
+            format!(
+                "the peer sent nothing for {seconds} s (it may be busy with what it has); --timeout allows more"
+            ),
+        )
     }
 
     pub(crate) fn receive(error: &ReceiveError, timeout: Duration) -> Self {
@@ -309,5 +433,16 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // What is inside is taken or cloned in one step.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Lines that may wait to be written; then the connections wait.
+const QUEUE: usize = 64;
+/// How long the last lines may take to be written.
+const LAST_LINES: Duration = Duration::from_secs(2);
 /// Bytes below which a transfer gets no progress bar.
 const SMALL: u64 = 4 << 20;
+/// More bars than that nobody can follow.
+const MAX_BARS: usize = 8;

@@ -1,17 +1,18 @@
 //! `tej send`.
 
 use std::ffi::OsString;
+use std::net::Ipv6Addr;
+use std::pin::pin;
 use std::time::Duration;
 
 use tej_std::inbox::Inbox;
 use tej_std::{Config, Connection, Limits, Server};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::Stop;
 use crate::args::{ReceiveArgs, SendArgs};
 use crate::intake::Intake;
-use crate::interrupt::interrupted;
 use crate::outgoing::{NotSent, Outgoing, Refused};
 use crate::report::{Failure, Reporter};
 
@@ -19,44 +20,80 @@ pub(crate) async fn run(args: SendArgs, reporter: &Reporter) -> Result<(), Stop>
     let (peer, files) = peer_and_files(args.listen, args.operands)?;
     let work = async {
         let inbox = open_inbox(&args.receive)?;
-        let outgoing = Outgoing::gather(args.frame, &files, args.stdin, reporter).await?;
+        let outgoing = Outgoing::gather(args.frame, files, args.stdin, reporter).await?;
+        let config = config(args.receive.timeout);
         let connection = match &peer {
-            Peer::Connect(addr) => connect(addr, &args.receive).await?,
-            Peer::Listen(addr) => {
-                let server = listen(addr, &args.receive, reporter).await?;
-                server.accept().await.map_err(|error| Failure::io("accepting", &error))?.0
-            }
+            Peer::Connect(addr) => connect(addr, args.receive.timeout, &config).await?,
+            Peer::Listen(addr) => accept(&listen(addr, config, reporter).await?, reporter).await,
         };
         exchange(connection, &outgoing, args.replies, inbox.as_ref(), &args.receive, reporter).await?;
         Ok(())
     };
     let outcome = tokio::select! {
         outcome = work => outcome,
-        () = interrupted() => Err(Failure::closed("interrupted").into()),
+        () = reporter.shutdown().requested() => Err(Failure::closed("interrupted").into()),
     };
-    outcome.map_err(|refused: Refused| refused.report(reporter))
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(Refused::Usage(message)) => Err(Stop::Usage(message)),
+        Err(Refused::Failed(failure)) => {
+            reporter.error(CONN, &failure).await;
+            Err(Stop::Failed)
+        }
+    }
 }
 
-/// Connects, within the timeout.
-pub(crate) async fn connect(addr: &str, args: &ReceiveArgs) -> Result<Connection, Failure> {
-    match timeout(args.timeout, tej_std::connect(addr, &config(args.timeout))).await {
+/// The configuration of a connection whose peer may be silent for so long. Everything is streamed, so nothing that a
+/// peer announces costs memory.
+pub(crate) fn config(idle_timeout: Duration) -> Config {
+    Config {
+        limits: Limits::UNLIMITED,
+        name_limit: u16::MAX,
+        idle_timeout: Some(idle_timeout),
+        receive_buffer: BUFFER,
+        send_buffer: BUFFER,
+    }
+}
+
+/// Connects within the timeout.
+pub(crate) async fn connect(addr: &str, limit: Duration, config: &Config) -> Result<Connection, Failure> {
+    match timeout(limit, tej_std::connect(addr, config)).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error)) => Err(Failure::io(&format!("cannot connect to {addr}"), &error)),
         Err(_) => {
-            let seconds = args.timeout.as_secs_f64();
+            let seconds = limit.as_secs_f64();
             Err(Failure::new("timeout", format!("cannot connect to {addr}: no answer for {seconds} s")))
         }
     }
 }
 
 /// Listens, and says where.
-pub(crate) async fn listen(addr: &str, args: &ReceiveArgs, reporter: &Reporter) -> Result<Server, Failure> {
-    let server = Server::bind(addr, config(args.timeout))
+pub(crate) async fn listen(addr: &str, config: Config, reporter: &Reporter) -> Result<Server, Failure> {
+    let server = Server::bind(addr, config)
         .await
         .map_err(|error| Failure::io(&format!("cannot listen on {addr}"), &error))?;
     let local = server.local_addr().map_err(|error| Failure::io("listening", &error))?;
-    reporter.listening(local);
+    reporter.listening(local).await;
     Ok(server)
+}
+
+/// Waits for the next peer, however long nobody can be accepted (for want of file descriptors, say).
+///
+/// A dropped future loses no peer.
+pub(crate) async fn accept(server: &Server, reporter: &Reporter) -> Connection {
+    let mut warned = false;
+    loop {
+        match server.accept().await {
+            Ok((connection, _)) => return connection,
+            Err(error) => {
+                if !warned {
+                    warned = true;
+                    reporter.warn(&format!("cannot accept a connection: {error}; trying again")).await;
+                }
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
 }
 
 pub(crate) fn open_inbox(args: &ReceiveArgs) -> Result<Option<Inbox>, Failure> {
@@ -69,26 +106,17 @@ pub(crate) fn open_inbox(args: &ReceiveArgs) -> Result<Option<Inbox>, Failure> {
 pub(crate) fn check_address(addr: &str) -> Result<(), Stop> {
     let parts = addr.rsplit_once(':');
     let ok = parts.is_some_and(|(host, port)| {
-        let bare_ipv6 = host.contains(':') && !(host.starts_with('[') && host.ends_with(']'));
-        !host.is_empty() && !bare_ipv6 && port.parse::<u16>().is_ok()
+        let host_ok = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+            Some(ipv6) => ipv6.split('%').next().is_some_and(|ipv6| ipv6.parse::<Ipv6Addr>().is_ok()),
+            None => !host.is_empty() && !host.contains([':', '[', ']']),
+        };
+        host_ok && port.bytes().all(|digit| digit.is_ascii_digit()) && port.parse::<u16>().is_ok()
     });
     if ok {
         return Ok(());
     }
     let examples = "such as localhost:7077, 192.0.2.1:7077 or [::1]:7077";
     Err(Stop::Usage(format!("{addr:?} is not HOST:PORT, {examples}")))
-}
-
-impl Refused {
-    fn report(self, reporter: &Reporter) -> Stop {
-        match self {
-            Self::Usage(message) => Stop::Usage(message),
-            Self::Failed(failure) => {
-                reporter.error(CONN, &failure);
-                Stop::Failed
-            }
-        }
-    }
 }
 
 enum Peer {
@@ -125,23 +153,21 @@ async fn exchange(
 ) -> Result<(), Failure> {
     let (mut receiver, mut sender) = connection.split();
     let (answered, mut answers) = watch::channel(Answers { frames: 0, ended: false });
-    let send = async {
-        let bytes = outgoing.send(&mut sender, reporter).await.map_err(|error| match error {
-            NotSent::Source(failure) => failure,
-            NotSent::Connection(error) => Failure::send(&error, args.timeout),
-        })?;
-        reporter.sent(CONN, outgoing.files(), bytes);
+    let mut send = pin!(async {
+        let bytes = outgoing.send(&mut sender, reporter).await?;
+        reporter.sent(CONN, outgoing.files(), bytes).await;
         // The channel lives as long as the other branch, which ends it by saying so.
         let _ = answers.wait_for(|answers| answers.ended || answers.frames >= replies).await;
-        sender.shutdown().await.map_err(|error| Failure::send(&error, args.timeout))
-    };
-    let receive = async {
+        sender.shutdown().await?;
+        Ok(())
+    });
+    let mut receive = pin!(async {
         let mut intake = Intake::new(CONN, reporter, inbox, args.digest);
         loop {
             match receiver.next().await {
                 Ok(Some(event)) => {
-                    let Some(header) = intake.take(event) else { continue };
-                    reporter.frame_end(CONN);
+                    let Some(header) = intake.take(event).await else { continue };
+                    reporter.frame_end(CONN).await;
                     if !header.status.is_ping() {
                         answered.send_modify(|answers| answers.frames += 1);
                     }
@@ -153,8 +179,28 @@ async fn exchange(
                 Err(error) => return Err(Failure::receive(&error, args.timeout)),
             }
         }
+    });
+    let not_sent = |error: NotSent| match error {
+        NotSent::Source(failure) => failure,
+        NotSent::Connection(error) => Failure::send(&error, args.timeout),
     };
-    let ((), frames) = tokio::try_join!(send, receive)?;
+    let frames = tokio::select! {
+        sent = &mut send => match sent {
+            Ok(()) => receive.await?,
+            Err(error) => {
+                if matches!(error, NotSent::Connection(_)) {
+                    // What the peer said before it went may be the reason.
+                    let _ = timeout(LAST_WORDS, &mut receive).await;
+                }
+                return Err(not_sent(error));
+            }
+        },
+        received = &mut receive => {
+            let frames = received?;
+            send.await.map_err(not_sent)?;
+            frames
+        }
+    };
     if frames < replies {
         return Err(Failure::closed(format!(
             "the peer ended its stream after {frames} of {replies} replies"
@@ -171,18 +217,11 @@ struct Answers {
     ended: bool,
 }
 
-fn config(idle_timeout: Duration) -> Config {
-    Config {
-        // Everything is streamed, so nothing a peer announces costs memory.
-        limits: Limits::UNLIMITED,
-        name_limit: u16::MAX,
-        idle_timeout: Some(idle_timeout),
-        receive_buffer: BUFFER,
-        send_buffer: BUFFER,
-    }
-}
-
 /// The one connection there is.
 const CONN: u64 = 1;
 /// Large enough that system calls do not matter.
 const BUFFER: usize = 256 * 1024;
+/// How long to listen to a peer that we can no longer send to.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long to wait when accepting fails.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

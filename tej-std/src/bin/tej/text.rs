@@ -34,12 +34,11 @@ pub(crate) fn printable_bytes(bytes: &[u8]) -> String {
     out
 }
 
-/// As [`printable`], but line breaks and tabs stay: for messages, which may be text of many lines.
-pub(crate) fn printable_lines(text: &str) -> String {
-    text.lines()
-        .map(|line| line.split('\t').map(printable).collect::<Vec<_>>().join("\t"))
-        .collect::<Vec<_>>()
-        .join("\n")
+/// As [`printable`] for text that may have many lines: tabs stay, and each line after the first begins with `margin`, so
+/// that no text can pass for a line of ours.
+pub(crate) fn printable_lines(text: &str, margin: &str) -> String {
+    let lines = text.lines().map(|line| line.split('\t').map(printable).collect::<Vec<_>>().join("\t"));
+    lines.collect::<Vec<_>>().join(&format!("\n{margin}"))
 }
 
 /// Writes JSON in which such characters are `\uXXXX`, so that a line of it is safe to show and stays one line.
@@ -83,7 +82,7 @@ mod tests {
         assert_eq!(printable("photo é.jpg"), "photo é.jpg");
         assert_eq!(printable("a\u{1b}[2Jb\n\u{202e}c"), "a\\u{1b}[2Jb\\u{a}\\u{202e}c");
         assert_eq!(printable_bytes(b"a\xff\x07\xc3\xa9"), "a\\xff\\u{7}é");
-        assert_eq!(printable_lines("a\tb\r\n\x1bc"), "a\tb\n\\u{1b}c");
+        assert_eq!(printable_lines("a\tb\r\n\x1bc", "| "), "a\tb\n| \\u{1b}c");
     }
 
     #[test]
