@@ -64,6 +64,8 @@ impl BareMetal {
     ) -> Command {
         let mut command = match self {
             Self::Installed => workspace.cargo(),
+            // By its path: cargo would look for `cargo-clippy` among rustup's proxies first.
+            Self::Debian { .. } if subcommand == "clippy" => Command::new(DEBIAN_CLIPPY),
             Self::Debian { .. } => Command::new(DEBIAN_CARGO),
         };
         command.current_dir(folder);
@@ -76,6 +78,9 @@ impl BareMetal {
             for variable in ["CARGO", "RUSTUP_TOOLCHAIN", "RUSTDOC", "LD_LIBRARY_PATH"] {
                 command.env_remove(variable);
             }
+            if subcommand == "clippy" {
+                command.env("CARGO", DEBIAN_CARGO);
+            }
             let linker_of_target = format!("CARGO_TARGET_{}_LINKER", target.to_uppercase().replace('-', "_"));
             command
                 .env("RUSTC", DEBIAN_RUSTC)
@@ -85,6 +90,15 @@ impl BareMetal {
                 .args(["-Z", "build-std=core"]);
         }
         command
+    }
+
+    /// Whether [`cargo`](Self::cargo) knows `clippy`.
+    pub(crate) fn has_lints(&self) -> bool {
+        match self {
+            // The host's, which the lints of the workspace need, too.
+            Self::Installed => true,
+            Self::Debian { .. } => Path::new(DEBIAN_CLIPPY).is_file(),
+        }
     }
 
     pub(crate) fn describe(&self) -> String {
@@ -235,5 +249,6 @@ fn debian_is_usable() -> bool {
 const OVERRIDES: [&str; 5] =
     ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_RUSTFLAGS", "CARGO_BUILD_TARGET", "DEFMT_LOG"];
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
+const DEBIAN_CLIPPY: &str = "/usr/bin/cargo-clippy";
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const LINES_OF_A_FAILURE: usize = 20;

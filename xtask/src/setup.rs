@@ -38,6 +38,8 @@ pub(crate) struct Consent {
 pub(crate) enum Need {
     /// A compiler for one bare-metal target.
     Target(&'static str),
+    /// The linter for that target.
+    TargetLints,
     /// The emulator of the board.
     Qemu,
     /// rustfmt and clippy.
@@ -99,8 +101,14 @@ pub(crate) fn prepare(
 }
 
 /// Everything that [`prepare`] knows.
-pub(crate) const EVERYTHING: &[Need] =
-    &[Need::Lints, Need::Target(CORTEX_M3), Need::Target(CORTEX_M0), Need::Qemu, Need::Python];
+pub(crate) const EVERYTHING: &[Need] = &[
+    Need::Lints,
+    Need::Target(CORTEX_M3),
+    Need::Target(CORTEX_M0),
+    Need::TargetLints,
+    Need::Qemu,
+    Need::Python,
+];
 
 /// The target of the demo's board.
 pub(crate) const CORTEX_M3: &str = "thumbv7m-none-eabi";
@@ -224,6 +232,13 @@ fn search(workspace: &Workspace, needs: &[Need]) -> (Tools, Vec<Missing>) {
         match BareMetal::find(workspace, &targets) {
             Ok(bare_metal) => tools.bare_metal = Some(bare_metal),
             Err(lacking) => missing.extend(lacking.into_iter().map(|part| missing_part(part, &targets))),
+        }
+        let has_lints = tools.bare_metal.as_ref().is_some_and(BareMetal::has_lints);
+        if needs.contains(&Need::TargetLints) && !has_lints {
+            missing.push(Missing {
+                remedy: Remedy::Debian { packages: vec!["rust-web-clippy"], instead: None },
+                reason: "the linter of that compiler, which the boards' code is held to",
+            });
         }
     }
     if needs.contains(&Need::Qemu) {

@@ -123,6 +123,12 @@ const STEPS: &[Step] = &[
         run: firmware,
     },
     Step {
+        name: "boards",
+        checks: "no lint warns about the boards' code, and their drivers' tests pass on the host",
+        needs: &[Need::Lints, Need::Target(CORTEX_M3), Need::TargetLints],
+        run: boards,
+    },
+    Step {
         name: "exchange",
         checks: "files and messages cross both ways between desktop and emulated device",
         needs: &[Need::Target(CORTEX_M3), Need::Qemu],
@@ -297,6 +303,27 @@ fn firmware(bench: &Bench<'_>) -> Result<()> {
         thousands(RAM_LIMIT)
     );
     println!("  flash {} bytes, static RAM {} bytes", thousands(size.flash), thousands(size.static_ram));
+    Ok(())
+}
+
+/// The crates outside the workspace: libraries are tested and linted on the host, firmware is linted for its board.
+fn boards(bench: &Bench<'_>) -> Result<()> {
+    for folder in bench.workspace.board_crates()? {
+        if folder.join("src").join("lib.rs").is_file() {
+            let host = |subcommand: &str| {
+                let mut command = bench.workspace.cargo();
+                command.current_dir(&folder).args([subcommand, "--locked", "--target-dir"]);
+                command.arg(bench.workspace.target());
+                command
+            };
+            process::run(host("clippy").args(["--all-targets", "--all-features", "--", "-D", "warnings"]))?;
+            process::run(&mut host("test"))?;
+        } else {
+            let bare_metal = bench.tools()?.bare_metal()?;
+            let mut command = bare_metal.cargo(bench.workspace, &folder, "clippy", CORTEX_M3);
+            process::run(command.args(["--release", "--locked", "--", "-D", "warnings"]))?;
+        }
+    }
     Ok(())
 }
 

@@ -82,7 +82,8 @@ pub(crate) struct SendArgs {
 /// bytes of files are counted and discarded.
 ///
 /// With --dir nothing is written outside of DIR, a file appears only when it is complete, and nothing is replaced: a
-/// name that is taken becomes "name (1).ext". A file that cannot be stored is reported and the exit status is 1.
+/// name that is taken becomes "name (1).ext". A file that cannot be stored is reported and the exit status is 1. Names
+/// that begin with a dot are stored like others, so a home directory is no place for it.
 #[derive(Args, Debug)]
 pub(crate) struct RecvArgs {
     #[command(flatten)]
