@@ -50,7 +50,8 @@ enum Task {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let outcome = Workspace::locate().and_then(|workspace| match arguments.task {
+    let ready = process::end_children_on_signals().and_then(|()| Workspace::locate());
+    let outcome = ready.and_then(|workspace| match arguments.task {
         Task::Demo(options) => demo::run(&workspace, &options),
         Task::Test(options) => test::run(&workspace, &options),
         Task::Setup(options) => setup::run(&workspace, &options),

@@ -5,24 +5,45 @@ use std::{
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
 
+/// Ends all children and then us when a signal asks for it: a time limit of somebody's must leave no emulator running.
+pub(crate) fn end_children_on_signals() -> Result<()> {
+    ctrlc::set_handler(|| {
+        // Held until the end, so that no further child is started.
+        let children = children();
+        for &child in children.iter() {
+            // It has not been collected, so nobody else can have its number.
+            let _ = rustix::process::kill_process(child, rustix::process::Signal::KILL);
+        }
+        std::process::exit(INTERRUPTED);
+    })
+    .context("cannot handle signals")
+}
+
 /// A child that is ended, by its own process id, when this is dropped.
 pub(crate) struct Guarded(Child);
 
 impl Guarded {
     pub(crate) fn spawn(command: &mut Command) -> Result<Self> {
+        let mut children = children();
         let child = command.spawn().with_context(|| format!("cannot start {}", program(command)))?;
+        children.push(rustix::process::Pid::from_child(&child));
         Ok(Self(child))
     }
 
     /// Does not wait.
     pub(crate) fn status(&mut self) -> Result<Option<ExitStatus>> {
-        self.0.try_wait().context("cannot ask for a child's state")
+        let status = self.0.try_wait().context("cannot ask for a child's state")?;
+        if status.is_some() {
+            self.forget();
+        }
+        Ok(status)
     }
 
     /// Waits at most `limit`, then ends the child.
@@ -49,6 +70,13 @@ impl Guarded {
         // Both fail only when the child has ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
+        self.forget();
+    }
+
+    /// It has ended and was collected: its number may go to somebody else.
+    fn forget(&self) {
+        let id = rustix::process::Pid::from_child(&self.0);
+        children().retain(|&child| child != id);
     }
 }
 
@@ -57,6 +85,15 @@ impl Drop for Guarded {
         self.end();
     }
 }
+
+fn children() -> MutexGuard<'static, Vec<rustix::process::Pid>> {
+    CHILDREN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Children that have not been collected.
+static CHILDREN: Mutex<Vec<rustix::process::Pid>> = Mutex::new(Vec::new());
+/// What a shell reports of a program that Ctrl-C ended.
+const INTERRUPTED: i32 = 130;
 
 /// Calls `each` for every line of `source`, on a thread of its own, until the end of input.
 pub(crate) fn each_line(
