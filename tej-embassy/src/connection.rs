@@ -66,16 +66,23 @@ impl<'c, 'd> Connection<'c, 'd> {
     /// Pushes what is staged, then ends the sending direction alone: the peer sees the end of the stream after the
     /// last byte, and can still send, which [`split`](Self::split)'s receiver receives.
     ///
+    /// Where the peer has ended its direction already, this waits until it has acknowledged everything, as
+    /// [`FrameWriter::flush`] does.
+    ///
     /// # Errors
     ///
-    /// As for [`FrameWriter::push`]; the sending direction is open then.
+    /// As for [`FrameWriter::flush`]; the sending direction is open then.
     ///
     /// # Cancel safety
     ///
-    /// As for [`FrameWriter::push`]; the sending direction is open then.
+    /// As for [`FrameWriter::flush`]; the sending direction is open then.
     pub async fn close_write(&mut self) -> Result<(), WriteError<Error>> {
-        self.sender.push().await?;
-        self.end_writing().await;
+        if self.peer_has_ended() {
+            self.sender.flush().await?;
+        } else {
+            self.sender.push().await?;
+        }
+        self.sender.io_mut().close();
         Ok(())
     }
 
@@ -110,14 +117,12 @@ impl<'c, 'd> Connection<'c, 'd> {
         delivered
     }
 
-    async fn end_writing(&mut self) {
-        // smoltcp 0.13 ignores a mere window update in LAST-ACK: with data left, every time that the peer's window
-        // had closed would cost the wait for a probe. So the data goes first where the next state is that one.
-        let peer_has_ended = self.socket.borrow().state() == State::CloseWait;
-        if peer_has_ended {
-            flush(self.socket).await;
-        }
-        self.sender.io_mut().close();
+    /// Whether our end of the stream would be the last thing to happen on the connection.
+    ///
+    /// smoltcp 0.13 ignores a mere window update in LAST-ACK, the state that follows: with data left, every time that
+    /// the peer's window had closed would cost the wait for a probe. So the data has to go first then.
+    fn peer_has_ended(&self) -> bool {
+        self.socket.borrow().state() == State::CloseWait
     }
 
     /// Sends the rest and the end of the stream, waits until the peer has acknowledged both, and says in `result`
@@ -125,7 +130,10 @@ impl<'c, 'd> Connection<'c, 'd> {
     async fn deliver(&mut self, result: &mut Result<(), CloseError>) {
         let pushed = self.sender.push().await;
         // Even after a failure: what was sent before it deserves to arrive, and a frame cut off here is seen as such.
-        self.end_writing().await;
+        if self.peer_has_ended() {
+            flush(self.socket).await;
+        }
+        self.sender.io_mut().close();
         flush(self.socket).await;
         let peer_ended = self.sender.io_mut().ended_last || self.receiver.io_mut().ended;
         let socket = self.socket.borrow();

@@ -476,6 +476,31 @@ fn a_peer_that_never_reads_hits_the_write_timeout() {
 }
 
 #[test]
+fn ending_the_stream_does_not_wait_for_ever_for_a_peer_that_never_reads() {
+    on_two_stacks(async |here, there, _| {
+        let server = async {
+            let mut listener = hasty_listener(there);
+            let mut connection = listener.accept().await;
+            // The client has ended its direction, and takes no more than its window.
+            assert_eq!(receive(connection.split().0).await, Ok(None));
+            send(connection.split().1, &Frame::message(bytes(1, 3000))).await.unwrap();
+            assert_eq!(connection.close_write().await, Err(WriteError::Io(Error::WriteTimeout)));
+            drop(connection);
+            serve_one(&mut listener).await;
+        };
+        let client = async {
+            let mut socket = plain_client(here).await;
+            socket.close();
+            while socket.state() != State::Closed {
+                Timer::after_millis(5).await;
+            }
+            send_and_close(here, Frame::message("next")).await;
+        };
+        join(server, client).await;
+    });
+}
+
+#[test]
 fn a_flush_is_patient_with_a_peer_that_reads_slowly() {
     on_two_stacks(async |here, there, _| {
         let server = async {

@@ -43,6 +43,8 @@ impl DeviceFile {
     /// Serves one connection from its start until the peer ends its stream (`Ok`), or silence or an error. A peer that
     /// ends only its own direction still gets the whole file. Closing the connection is the caller's.
     ///
+    /// The writer's staging buffer must have a length: the file is made in it.
+    ///
     /// Silence is noticed between one and two idle timeouts after the last byte: only whole events can be told from
     /// nothing at once, and the bytes of an unfinished one are looked for when the timeout is due.
     ///

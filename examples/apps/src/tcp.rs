@@ -19,7 +19,8 @@ use crate::fmt::{info, warning};
 use crate::{DeviceFile, DigestServer, Error};
 
 /// Accepts one client after the other on `port` and serves it with a [`DigestServer`]. A client that sends nonsense, falls
-/// silent or never reads is logged and closed, and the next one is served.
+/// silent or never reads is logged and closed, and the next one is served. One that sends a byte before each idle timeout
+/// is not silent, and is served for as long as it does.
 ///
 /// `after_each` is called after every connection, for what a board may want to report then. For N clients at a time,
 /// run N of these.

@@ -11,27 +11,27 @@ use cortex_m_rt::STACK_PAINT_VALUE;
 /// the stack has most likely run into the statics below it.
 pub fn peak() -> usize {
     let (end, start) = bounds();
-    let mut word = end;
-    // SAFETY: `bounds` gives an aligned range of RAM that is the stack's alone, and the loop stays inside it.
-    // Volatile, because what is read there are other functions' frames and not objects of this one.
-    while word < start && unsafe { word.read_volatile() } == STACK_PAINT_VALUE {
-        // SAFETY: `word` is below `start`, so the next one is inside the range or at its end.
-        word = unsafe { word.add(1) };
-    }
-    start as usize - word as usize
+    let painted = (end..start).step_by(size_of::<u32>()).take_while(|&address| {
+        let word = ptr::with_exposed_provenance::<u32>(address);
+        // SAFETY: `bounds` gives an aligned range of RAM that is the stack's alone, and `address` is inside it. Volatile,
+        // because what is read there are other functions' frames and not objects of this one.
+        unsafe { word.read_volatile() == STACK_PAINT_VALUE }
+    });
+    start - end - painted.count() * size_of::<u32>()
 }
 
 /// Bytes from the initial stack pointer down to the last static: what the linker left to the stack.
 pub fn size() -> usize {
     let (end, start) = bounds();
-    start as usize - end as usize
+    start - end
 }
 
 /// Lowest address of the stack and the address just above it.
-fn bounds() -> (*const u32, *const u32) {
+fn bounds() -> (usize, usize) {
+    // Places that the linker script names; nothing is stored in them.
     unsafe extern "C" {
-        static _stack_end: u32;
-        static _stack_start: u32;
+        static _stack_end: [u32; 0];
+        static _stack_start: [u32; 0];
     }
-    (ptr::addr_of!(_stack_end), ptr::addr_of!(_stack_start))
+    (ptr::addr_of!(_stack_end).expose_provenance(), ptr::addr_of!(_stack_start).expose_provenance())
 }

@@ -5,6 +5,7 @@
     peer.py client PORT SCENARIO    connects, sends the scenario's frames, prints what comes back
 """
 
+import faulthandler
 import hashlib
 import json
 import sys
@@ -99,6 +100,9 @@ def client(port, scenario):
     while tcp.get_client() is not None:
         time.sleep(0.01)
 
+
+# A test that hangs must fail: after two minutes this says where, and exits.
+faulthandler.dump_traceback_later(120, exit=True)
 
 if sys.argv[1] == "server":
     server()
