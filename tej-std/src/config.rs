@@ -21,7 +21,8 @@ use crate::Limits;
 pub struct Config {
     /// What a peer may announce in one frame.
     pub limits: Limits,
-    /// The longest file name accepted, in bytes. So much memory is kept for each connection.
+    /// The longest file name accepted, in bytes. So much memory is taken for a connection once a read has cut a name in
+    /// two.
     pub name_limit: u16,
     /// Gives a connection up when nothing was received for so long, or when a write made no progress for so long
     /// and nothing was received meanwhile. Any byte counts as life. The time that the local side spends on sending

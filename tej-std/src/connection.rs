@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use embedded_io_adapters::tokio_1::FromTokio;
 use tej_core::io::{DecodeBuffer, FrameWriter, ReadError};
-use tej_core::{Decoder, EncodeError};
+use tej_core::{Decoder, EncodeError, MAX_NAME_LEN};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -56,7 +56,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
 pub struct Receiver<R = OwnedReadHalf> {
     read: IdleRead<R>,
     /// Small while the peer sends little; see [`grow`](Self::grow).
-    buffer: DecodeBuffer<Vec<u8>, Box<[u8]>, Limits>,
+    buffer: DecodeBuffer<Vec<u8>, NameStorage, Limits>,
     /// Length up to which the buffer may grow.
     largest: usize,
 }
@@ -69,7 +69,7 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
 
     fn with_activity(read: R, config: &Config, activity: Arc<Activity>) -> Self {
         let largest = config.receive_buffer.max(1);
-        let name = vec![0; usize::from(config.name_limit)].into_boxed_slice();
+        let name = NameStorage { limit: config.name_limit, bytes: Vec::new() };
         let decoder = Decoder::new(name, config.limits);
         let buffer = DecodeBuffer::new(vec![0; largest.min(FIRST_BUFFER)], decoder);
         Self { read: IdleRead::new(read, activity), buffer, largest }
@@ -321,6 +321,30 @@ impl<W> fmt::Debug for Sender<W> {
         f.debug_struct("Sender").finish_non_exhaustive()
     }
 }
+
+/// Storage for file names that takes memory only once a read has cut a name in two; most connections never do.
+#[derive(Debug)]
+struct NameStorage {
+    limit: u16,
+    /// Empty or `limit` bytes long.
+    bytes: Vec<u8>,
+}
+
+impl AsRef<[u8]> for NameStorage {
+    fn as_ref(&self) -> &[u8] {
+        if self.bytes.is_empty() { &NO_NAME[..usize::from(self.limit)] } else { &self.bytes }
+    }
+}
+
+impl AsMut<[u8]> for NameStorage {
+    fn as_mut(&mut self) -> &mut [u8] {
+        self.bytes.resize(self.limit.into(), 0);
+        &mut self.bytes
+    }
+}
+
+/// What all unused storages look like. Zeros, which take no room in a program.
+static NO_NAME: [u8; MAX_NAME_LEN] = [0; MAX_NAME_LEN];
 
 /// Excuses the peer's silence while we send: until it is dropped, by an error or with the future that holds it, or
 /// from then on if it stands.

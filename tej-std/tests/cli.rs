@@ -650,7 +650,7 @@ fn announcements_cost_no_memory() {
         recv.wait_for("frame_start");
     }
     let each = resident(recv.child().id()).saturating_sub(before) / peers.len() as u64;
-    assert!(each < 100 * 1024, "{each} bytes for each connection");
+    assert!(each < 32 * 1024, "{each} bytes for each connection");
 }
 
 #[test]

@@ -319,3 +319,40 @@ async fn the_receive_buffer_grows_only_with_what_comes() {
     assert!(chunks[0] < 5000, "{chunks:?}");
     assert_eq!(chunks.iter().max(), Some(&40_000));
 }
+
+#[tokio::test]
+async fn names_up_to_the_limit_arrive_whole_however_they_are_cut() {
+    for (len, ok) in [(0_u32, true), (1, true), (299, true), (300, true), (301, false)] {
+        let (ours, mut peer) = duplex(7);
+        let (mut receiver, _sender) = over(ours, &Config { name_limit: 300, ..Config::default() });
+        let mut frame = b"\x80\x01\0\0\0\0\0\0\0\x01".to_vec();
+        let name: Vec<u8> = (0..len).map(|n| n.to_le_bytes()[0]).collect();
+        frame.extend(u16::try_from(len).unwrap().to_be_bytes());
+        frame.extend(&name);
+        frame.extend([0; 16]);
+        let receive = async {
+            let mut names = Vec::new();
+            loop {
+                match receiver.next().await {
+                    Ok(Some(Event::FileStart { name, .. })) => names.push(name.to_vec()),
+                    Ok(Some(_)) => {}
+                    Ok(None) => return Ok(names),
+                    Err(ReceiveError::Decode(error)) => return Err((error.kind, error.offset)),
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        };
+        let send = async {
+            // Refused before all of it is sent.
+            let _ = peer.write_all(&frame).await;
+            drop(peer);
+        };
+        tokio::select! {
+            received = receive => {
+                let expected = if ok { Ok(vec![name.clone()]) } else { Err((DecodeErrorKind::NameTooLong, 10)) };
+                assert_eq!(received, expected);
+            }
+            () = async { send.await; std::future::pending().await } => {}
+        }
+    }
+}
