@@ -121,6 +121,19 @@ fn hostile_names_are_escaped_and_exact() {
 }
 
 #[test]
+fn a_slow_reader_gets_every_line() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("pings");
+    fs::write(&path, hex(PING).repeat(3000)).unwrap();
+    let decode = Tej::start(&["decode", path.to_str().unwrap(), "--json"]);
+    // Long after the pipe is full and everything was decoded.
+    thread::sleep(Duration::from_secs(3));
+    let (events, status) = decode.finish();
+    assert_eq!(events.len(), 3 * 3000);
+    assert!(status.success());
+}
+
+#[test]
 fn message_text_is_shown_up_to_64_kib() {
     for (size, shown) in [(65_535, true), (65_536, true), (65_537, false)] {
         let mut stream = hex("80010000000000000000");

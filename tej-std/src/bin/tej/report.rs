@@ -189,12 +189,16 @@ impl Reporter {
         Progress { bar: bars.add(bar), visible: Some(visible) }
     }
 
-    /// Waits until everything is written, but not for ever: nobody may be reading.
+    /// Waits until everything is written, however slow the reader; not for long once the process was asked to end.
     pub(crate) async fn finish(&self) {
         lock(&self.shared.lines).take();
         let written = lock(&self.shared.written).take();
         if let Some(written) = written {
-            let _ = tokio::time::timeout(LAST_LINES, written).await;
+            tokio::select! {
+                // An error here: the thread is gone, and everything it could write is written.
+                _ = written => {}
+                () = self.patience_is_over() => {}
+            }
         }
         if let Some(bars) = &self.shared.bars {
             let _ = bars.clear();
@@ -440,8 +444,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// Lines that may wait to be written; then the connections wait.
 const QUEUE: usize = 64;
-/// How long the last lines may take to be written.
-const LAST_LINES: Duration = Duration::from_secs(2);
+/// How long the last lines may take to be written once the process was asked to end.
+const LAST_LINES: Duration = Duration::from_secs(1);
 /// Bytes below which a transfer gets no progress bar.
 const SMALL: u64 = 4 << 20;
 /// More bars than that nobody can follow.
