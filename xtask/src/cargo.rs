@@ -2,21 +2,20 @@
 
 use std::{
     ffi::OsString,
-    fs::File,
     io::Write,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::mpsc,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use serde_json::Value;
 
 use crate::{
     process::{self, Guarded},
     screen::Work,
     setup::{self, Part},
-    workspace::Workspace,
+    workspace::{self, Workspace},
 };
 
 /// A toolchain that builds for targets without an operating system.
@@ -97,7 +96,7 @@ impl BareMetal {
         match self {
             // The host's, which the lints of the workspace need, too.
             Self::Installed => true,
-            Self::Debian { .. } => Path::new(DEBIAN_CLIPPY).is_file(),
+            Self::Debian { .. } => debian_has_lints(),
         }
     }
 
@@ -141,7 +140,7 @@ pub(crate) fn build(mut command: Command, log: &Path, work: &Work) -> Result<Bui
     });
     let mut built = Built { executables: Vec::new(), warnings: 0 };
     let mut diagnostics = String::new();
-    let outcome = run_with(&mut command, log, work, |line| {
+    let outcome = run_with(Guarded::spawn, &mut command, log, work, |line| {
         let Ok(message) = serde_json::from_str::<Value>(line) else { return };
         match message["reason"].as_str() {
             Some("compiler-artifact") => {
@@ -162,19 +161,23 @@ pub(crate) fn build(mut command: Command, log: &Path, work: &Work) -> Result<Bui
     Ok(built)
 }
 
-/// Runs a command with its progress in `work` and everything it says in `log`.
-pub(crate) fn run_logged(command: &mut Command, log: &Path, work: &Work) -> Result<()> {
-    run_with(command, log, work, |line| work.detail(line))
+/// Runs a command that not even a signal ends, with its progress in `work` and everything it says in `log`.
+pub(crate) fn run_spared(command: &mut Command, log: &Path, work: &Work) -> Result<()> {
+    run_with(Guarded::spare, command, log, work, |line| work.detail(line))
 }
 
-fn run_with(command: &mut Command, log: &Path, work: &Work, mut output: impl FnMut(&str)) -> Result<()> {
-    let mut file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
-    let mut child =
-        Guarded::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()))?;
+fn run_with(
+    start: fn(&mut Command) -> Result<Guarded>,
+    command: &mut Command,
+    log: &Path,
+    work: &Work,
+    mut output: impl FnMut(&str),
+) -> Result<()> {
+    let mut file = workspace::create(log)?;
+    let mut child = start(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()))?;
     let (sender, lines) = mpsc::channel();
     let errors = sender.clone();
-    let stdout = child.child().stdout.take().context("a pipe from the child")?;
-    let stderr = child.child().stderr.take().context("a pipe from the child")?;
+    let (stdout, stderr) = child.output()?;
     // The receiver outlives both threads' channels.
     let _ = process::each_line(stdout, move |line| drop(sender.send((true, line))));
     let _ = process::each_line(stderr, move |line| drop(errors.send((false, line))));
@@ -191,7 +194,7 @@ fn run_with(command: &mut Command, log: &Path, work: &Work, mut output: impl FnM
             said.push(line);
         }
     }
-    let status = child.child().wait()?;
+    let status = child.collect()?;
     if !status.success() {
         let last = &said[said.len().saturating_sub(LINES_OF_A_FAILURE)..];
         bail!(
@@ -221,6 +224,11 @@ fn rust_lld(sysroot: &Path) -> Option<PathBuf> {
         .filter_map(Result::ok)
         .map(|host| host.path().join("bin").join("rust-lld"))
         .find(|path| path.is_file())
+}
+
+/// Whether the linter of Debian's compiler is there.
+pub(crate) fn debian_has_lints() -> bool {
+    Path::new(DEBIAN_CLIPPY).is_file()
 }
 
 fn debian_is_usable() -> bool {

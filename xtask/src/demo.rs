@@ -6,7 +6,7 @@ use anyhow::Result;
 use console::style;
 
 use crate::{
-    exchange::{self, Desktop, Moved, Outcome, Reception, What},
+    exchange::{self, Desktop, Direction, Moved, Outcome, Problem, Reception},
     firmware::{self, Firmware},
     payload::Payload,
     qemu::{Boot, Device},
@@ -78,7 +78,13 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     println!("\n{}", table(&outcomes));
     println!("{}", footprint(&firmware, &outcomes));
     println!("  Logs and received files: {}", workspace.demo().display());
-    Ok(verdict(&outcomes, flip))
+    let problems: Vec<_> = outcomes.into_iter().flat_map(|outcome| outcome.problems).collect();
+    let verdict = Verdict::of(&problems, flip);
+    for problem in &problems {
+        println!("\n{} {problem}", style("FAILED:").red().bold());
+    }
+    println!("\n{}", verdict.announcement());
+    Ok(verdict.exit_code())
 }
 
 /// One boot of the device, with the desktop listening for it.
@@ -159,8 +165,8 @@ fn table(outcomes: &[Outcome]) -> String {
 
 fn time_and_rate(moved: &Moved) -> (String, String) {
     match moved.time {
-        Some(time) if moved.what != What::Message => seconds_and_rate(moved.bytes, time),
-        _ => ("–".to_owned(), "–".to_owned()),
+        Some(time) => seconds_and_rate(moved.bytes, time),
+        None => ("–".to_owned(), "–".to_owned()),
     }
 }
 
@@ -205,23 +211,49 @@ fn footprint(firmware: &Firmware, outcomes: &[Outcome]) -> String {
     text
 }
 
-fn verdict(outcomes: &[Outcome], flip: bool) -> ExitCode {
-    let problems: Vec<_> = outcomes.iter().flat_map(|outcome| &outcome.problems).collect();
-    if problems.is_empty() && !flip {
-        println!("\n{}", style("Everything arrived, both ways, and every digest agrees.").green().bold());
-        return ExitCode::SUCCESS;
+/// What an exchange showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Intact,
+    Damaged,
+    /// The bit that was flipped on purpose was noticed.
+    FlipNoticed,
+    FlipUnnoticed,
+}
+
+impl Verdict {
+    /// `flip`: whether one bit was flipped on the way to the device.
+    fn of(problems: &[Problem], flip: bool) -> Self {
+        // Anything else may be wrong at the same time and says nothing about the bit.
+        let noticed =
+            |problem: &Problem| matches!(problem, Problem::Digest { direction: Direction::ToDevice, .. });
+        match flip {
+            true if problems.iter().any(noticed) => Self::FlipNoticed,
+            true => Self::FlipUnnoticed,
+            false if problems.is_empty() => Self::Intact,
+            false => Self::Damaged,
+        }
     }
-    for problem in &problems {
-        println!("\n{} {problem}", style("FAILED:").red().bold());
+
+    fn announcement(self) -> String {
+        match self {
+            Self::Intact => {
+                style("Everything arrived, both ways, and every digest agrees.").green().bold().to_string()
+            }
+            Self::Damaged => "Not everything arrived unchanged.".to_owned(),
+            Self::FlipNoticed => {
+                "One bit was flipped on the way, as asked: it was noticed, and this run has failed as it must."
+                    .to_owned()
+            }
+            Self::FlipUnnoticed => {
+                format!("{} a bit was flipped and nobody noticed", style("FAILED:").red().bold())
+            }
+        }
     }
-    if flip && problems.is_empty() {
-        println!("\n{} a bit was flipped and nobody noticed", style("FAILED:").red().bold());
-    } else if flip {
-        println!(
-            "\nOne bit was flipped on the way, as asked: it was noticed, and this run has failed as it must."
-        );
+
+    fn exit_code(self) -> ExitCode {
+        if self == Self::Intact { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
-    ExitCode::FAILURE
 }
 
 pub(crate) const MESSAGE: &str = "Greetings from the desktop — 你好, device!";
@@ -239,7 +271,7 @@ mod tests {
     use console::measure_text_width;
 
     use super::*;
-    use crate::{exchange::Direction, table::WIDTH};
+    use crate::{exchange::What, table::WIDTH};
 
     #[test]
     fn the_table_fits_whatever_is_in_it() {
@@ -271,6 +303,29 @@ mod tests {
         assert!(lines[3].contains("67,108,864 │ 1234.00 │   0.1 │ 0123456789ab "), "{table}");
         assert!(lines[3].ends_with("│ ok       │") && lines[4].ends_with("│ MISMATCH │"), "{table}");
         assert!(lines[6].contains("│ –  "), "{table}");
+    }
+
+    #[test]
+    fn only_an_untouched_exchange_without_problems_is_a_success() {
+        let digest = |direction| Problem::Digest {
+            what: What::File("a".into()),
+            direction,
+            sent: "x".into(),
+            received: "y".into(),
+        };
+        let account = || Problem::Account("a is missing".into());
+        for (problems, flip, verdict) in [
+            (vec![], false, Verdict::Intact),
+            (vec![account()], false, Verdict::Damaged),
+            (vec![digest(Direction::ToDevice)], false, Verdict::Damaged),
+            (vec![], true, Verdict::FlipUnnoticed),
+            (vec![account(), digest(Direction::ToDesktop)], true, Verdict::FlipUnnoticed),
+            (vec![account(), digest(Direction::ToDevice)], true, Verdict::FlipNoticed),
+        ] {
+            assert_eq!(Verdict::of(&problems, flip), verdict, "{problems:?}, flip: {flip}");
+            let success = format!("{:?}", verdict.exit_code()) == format!("{:?}", ExitCode::SUCCESS);
+            assert_eq!(success, verdict == Verdict::Intact);
+        }
     }
 
     #[test]

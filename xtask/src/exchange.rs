@@ -255,7 +255,7 @@ impl Reception {
         let [
             Event::FrameStart { conn, status: 0, files: 1 },
             Event::File { name, size, sha256, path },
-            Event::Message { text: Some(text), .. },
+            Event::Message { text: Some(text), size: message_size, sha256: message_sha256 },
             Event::FrameEnd,
         ] = first
         else {
@@ -305,6 +305,10 @@ impl Reception {
                 problems.push(problem);
             }
         }
+        let message_problem = message_problem(text, *message_size, message_sha256);
+        let message_intact = message_problem.is_none();
+        let file_intact = problems.is_empty();
+        problems.extend(message_problem);
         let passed = self.relay.passed();
         let between = |from: usize, to: usize| passed[from].zip(passed[to]).map(|(from, to)| to - from);
         Ok(Outcome {
@@ -316,15 +320,15 @@ impl Reception {
                     bytes: self.size,
                     time: between(1, 2),
                     device_sha256: Some(claim.to_owned()),
-                    intact: problems.is_empty(),
+                    intact: file_intact,
                 },
                 Moved {
                     what: What::Message,
                     direction: Direction::ToDesktop,
-                    bytes: text.len() as u64,
+                    bytes: *message_size,
                     time: None,
                     device_sha256: None,
-                    intact: true,
+                    intact: message_intact,
                 },
             ],
             problems,
@@ -413,7 +417,7 @@ impl Report {
                 }
                 Event::Message { text: Some(part), size, sha256 } => {
                     ensure!(
-                        *size == part.len() as u64 && *sha256 == payload::digest(part.as_bytes()),
+                        message_problem(part, *size, sha256).is_none(),
                         "`tej send` gives a message's text, size and digest that do not fit together"
                     );
                     text.push_str(part);
@@ -511,6 +515,24 @@ impl Watchdog {
         }
         Ok(())
     }
+}
+
+/// What is wrong with the device's message if the size and the digest that were reported with it are not its text's.
+fn message_problem(text: &str, size: u64, sha256: &str) -> Option<Problem> {
+    let computed = payload::digest(text.as_bytes());
+    if size != text.len() as u64 {
+        return Some(Problem::Account(format!(
+            "the device's message is reported with {} bytes, and its text has {}",
+            thousands(size),
+            thousands(text.len() as u64)
+        )));
+    }
+    (sha256 != computed).then(|| Problem::Digest {
+        what: What::Message,
+        direction: Direction::ToDesktop,
+        sent: computed,
+        received: sha256.to_owned(),
+    })
 }
 
 /// All payloads in the order of the wire.
@@ -633,6 +655,20 @@ mod tests {
             assert!(matches!(found.as_slice(), [Problem::Account(_)]), "{other}: {found:?}");
         }
         assert_eq!(problems("").len(), 2);
+    }
+
+    #[test]
+    fn a_messages_size_and_digest_are_its_texts() {
+        let digest = payload::digest(b"hi");
+        assert_eq!(message_problem("hi", 2, &digest), None);
+        assert!(matches!(message_problem("hi", 3, &digest), Some(Problem::Account(_))));
+        let problem = message_problem("ho", 2, &digest);
+        let Some(Problem::Digest { what: What::Message, direction: Direction::ToDesktop, sent, received }) =
+            problem
+        else {
+            panic!("{problem:?}");
+        };
+        assert_eq!((sent, received), (payload::digest(b"ho"), digest));
     }
 
     #[test]

@@ -35,8 +35,7 @@ pub(crate) struct Footprint {
 pub(crate) fn build(workspace: &Workspace, tools: &Tools, screen: &Screen) -> Result<Firmware> {
     let folder = workspace.root().join("examples").join(BOARD);
     let mut command = tools.bare_metal()?.cargo(workspace, &folder, "build", CORTEX_M3);
-    command.arg("--release");
-    fs::create_dir_all(workspace.demo())?;
+    command.args(["--release", "--locked"]);
     let work = screen.work("build", "firmware (`core` comes first: a minute or two on a fresh machine)");
     let built = cargo::build(command, &workspace.demo().join("build-firmware.log"), &work)?;
     let elf = built.program().context("the firmware")?.to_path_buf();

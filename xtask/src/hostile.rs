@@ -6,9 +6,10 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
+    payload,
     qemu::{self, Device},
     relay,
 };
@@ -18,14 +19,15 @@ pub(crate) struct Attack {
     pub(crate) name: &'static str,
     bytes: &'static [u8],
     ending: Ending,
-    /// The device's log must name one of these.
-    errors: &'static [&'static str],
+    /// What the device's log must name.
+    error: &'static str,
 }
 
 enum Ending {
     /// Wait for the device to close.
     Wait,
     Close,
+    /// Break the connection off, one that the device has already answered a frame on.
     Reset,
 }
 
@@ -34,7 +36,7 @@ impl Attack {
     pub(crate) fn run(&self, device: &mut Device) -> Result<()> {
         let before = device.log().len();
         let outcome = self.send(device).and_then(|(port, stream)| {
-            let what = format!("{} after {}", self.errors.join(" or "), self.name);
+            let what = format!("{} after {}", self.error, self.name);
             device.log().wait_for(before, LIMIT, &what, |text| self.is_named_in(text, port))?;
             if let Some(stream) = stream {
                 await_close(stream).with_context(|| format!("after {}", self.name))?;
@@ -46,7 +48,7 @@ impl Attack {
 
     fn is_named_in(&self, text: &str, port: u16) -> bool {
         text.strip_prefix(&qemu::connection_from(port))
-            .is_some_and(|text| text.starts_with(':') && self.errors.iter().any(|error| text.contains(error)))
+            .is_some_and(|text| text.starts_with(':') && text.contains(self.error))
     }
 
     /// Gives the port it came from, and the connection if it is to be closed by the device.
@@ -55,46 +57,67 @@ impl Attack {
             TcpStream::connect_timeout(&device.address(), LIMIT).context("cannot connect to the device")?;
         stream.set_nodelay(true)?;
         let port = stream.local_addr()?.port();
+        stream.set_read_timeout(Some(LIMIT))?;
+        if let Ending::Reset = self.ending {
+            // Otherwise the reset could come before the device knows of the connection.
+            exchange_greetings(&mut stream).context("the frame before the attack")?;
+        }
         stream.write_all(self.bytes).with_context(|| format!("cannot send {}", self.name))?;
         match self.ending {
             Ending::Wait => return Ok((port, Some(stream))),
             Ending::Close => stream.shutdown(Shutdown::Write)?,
-            Ending::Reset => {
-                // The head must reach the device before the reset overtakes it.
-                std::thread::sleep(HEAD_START);
-                relay::break_off(&stream);
-            }
+            Ending::Reset => relay::break_off(&stream),
         }
         Ok((port, None))
     }
 }
 
 /// One of each kind.
-pub(crate) const ATTACKS: [Attack; 4] = [
-    Attack { name: "eighteen zero bytes", bytes: &[0; 18], ending: Ending::Wait, errors: &["BadStartBit"] },
+pub(crate) const ATTACKS: [Attack; 5] = [
+    Attack { name: "eighteen zero bytes", bytes: &[0; 18], ending: Ending::Wait, error: "BadStartBit" },
     Attack {
         name: "an unknown version",
         bytes: &[0x80, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
         ending: Ending::Wait,
-        errors: &["UnsupportedVersion"],
+        error: "UnsupportedVersion",
     },
     Attack {
         name: "a frame that ends inside a file's name",
         bytes: &[0x80, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 5, b'a', b'.', b't'],
         ending: Ending::Close,
-        errors: &["Truncated"],
+        error: "Truncated",
     },
     Attack {
-        name: "an 18-byte head that announces a message of 2^63 bytes, then a reset",
+        name: "a head that announces a message of 2^63 bytes",
         bytes: &[0x80, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 0],
+        ending: Ending::Wait,
+        error: "MessageTooLong",
+    },
+    // The device has no limit for files: it is still reading when the reset comes.
+    Attack {
+        name: "a reset at the start of a file of 2^63 bytes",
+        bytes: &[
+            0x80, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, b'a', 0x80, 0, 0, 0, 0, 0, 0, 0, b'd', b'a', b't', b'a',
+        ],
         ending: Ending::Reset,
-        // A device that streams a message of any length sees the reset; one with a limit sees the length first.
-        errors: &["MessageTooLong", "ConnectionReset", "Truncated"],
+        error: "ConnectionReset",
     },
 ];
 
+/// Sends a frame with the message "hi" and checks the answer.
+fn exchange_greetings(stream: &mut TcpStream) -> Result<()> {
+    stream.write_all(&[0x80, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, b'h', b'i'])?;
+    let text = format!("message {} 2\n", payload::digest(b"hi"));
+    let mut expected = vec![0x80, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+    expected.extend((text.len() as u64).to_be_bytes());
+    expected.extend(text.as_bytes());
+    let mut reply = vec![0; expected.len()];
+    stream.read_exact(&mut reply)?;
+    ensure!(reply == expected, "the device answers {:?}, not {text:?}", String::from_utf8_lossy(&reply));
+    Ok(())
+}
+
 fn await_close(mut stream: TcpStream) -> Result<()> {
-    stream.set_read_timeout(Some(LIMIT))?;
     let mut byte = [0];
     loop {
         match stream.read(&mut byte) {
@@ -110,7 +133,6 @@ fn await_close(mut stream: TcpStream) -> Result<()> {
 }
 
 const LIMIT: Duration = Duration::from_secs(20);
-const HEAD_START: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {

@@ -13,7 +13,7 @@ use anyhow::{Result, bail};
 pub(crate) struct Line {
     /// Since the device was switched on, on the desktop's clock.
     pub(crate) at: Duration,
-    /// `INFO`, `WARN`, …; `QEMU` for what the emulator itself says; empty if the device gave none.
+    /// `INFO`, `WARN`, …; [`EMULATOR`] for what the emulator itself says; empty if the device gave none.
     pub(crate) level: &'static str,
     pub(crate) text: String,
 }
@@ -65,7 +65,7 @@ impl Log {
         self.state().lines.len()
     }
 
-    /// The first line from position `from` on for which `wanted` holds, and the position after it, waiting at most
+    /// The device's first line from position `from` on for which `wanted` holds, never one of the emulator's, and the position after it, waiting at most
     /// `limit` for it. `what` says in an error what was awaited.
     ///
     /// # Errors
@@ -81,8 +81,9 @@ impl Log {
         let mut next = from;
         let mut state = self.state();
         loop {
+            let mut lines = state.lines.iter().enumerate().skip(next);
             if let Some((position, line)) =
-                state.lines.iter().enumerate().skip(next).find(|(_, line)| wanted(&line.text))
+                lines.find(|(_, line)| line.level != EMULATOR && wanted(&line.text))
             {
                 return Ok((line.clone(), position + 1));
             }
@@ -115,6 +116,9 @@ impl Log {
     }
 }
 
+/// The level of what the emulator says in place of the device.
+pub(crate) const EMULATOR: &str = "QEMU";
+
 #[cfg(test)]
 mod tests {
     use std::{sync::Arc, thread};
@@ -139,6 +143,15 @@ mod tests {
         let error =
             log.wait_for(log.len(), Duration::from_millis(20), "a one", |text| text == "one").unwrap_err();
         assert_eq!(error.to_string(), "the device did not log a one within 0 s");
+    }
+
+    #[test]
+    fn the_emulators_words_are_not_the_devices() {
+        let log = Log::new();
+        log.push(EMULATOR, "one".into());
+        log.push("INFO", "two".into());
+        assert_eq!(log.wait_for(0, Duration::ZERO, "anything", |_| true).unwrap().0.text, "two");
+        assert_eq!(log.last(|text| text == "one").unwrap().level, EMULATOR);
     }
 
     #[test]

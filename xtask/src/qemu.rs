@@ -15,8 +15,9 @@ use anyhow::{Context, Result, bail};
 use defmt_decoder::{DecodeError, Table};
 
 use crate::{
-    log::{Line, Log},
+    log::{EMULATOR, Line, Log},
     process::{self, Guarded},
+    workspace,
 };
 
 /// A board that runs until this is dropped.
@@ -128,16 +129,14 @@ impl Device {
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped()),
         )?;
-        let file = File::create(boot.log_file)
-            .with_context(|| format!("cannot write {}", boot.log_file.display()))?;
+        let file = workspace::create(boot.log_file)?;
         let log = Arc::new(Log::new());
         let recorder =
             Arc::new(Recorder { log: Arc::clone(&log), file: Mutex::new(file), verbose: boot.verbose });
-        let stdout = qemu.child().stdout.take().context("a pipe from QEMU")?;
-        let stderr = qemu.child().stderr.take().context("a pipe from QEMU")?;
+        let (stdout, stderr) = qemu.output()?;
         let errors = process::each_line(stderr, {
             let recorder = Arc::clone(&recorder);
-            move |line| recorder.record("QEMU", line)
+            move |line| recorder.record(EMULATOR, line)
         });
         let table = Arc::clone(table);
         let reader = thread::spawn(move || {
@@ -245,6 +244,8 @@ const LAST_WORDS: usize = 12;
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     #[test]
@@ -254,6 +255,107 @@ mod tests {
         for not_one in ["", "stack peak", "stack peak x of 2 B", "stack peak 1 by 2", "the peak 1 of 2"] {
             assert_eq!(Stack::parse(not_one), None, "{not_one}");
         }
+    }
+
+    #[test]
+    fn another_port_is_tried_where_one_is_taken() {
+        let fake = Fake::new(
+            "taken",
+            "echo >&2 \"qemu-system-arm: -netdev user: Could not set up host forwarding rule 'x'\"; exit 1",
+        );
+        let error = fake.boot().unwrap_err();
+        assert_eq!(error.to_string(), "the port that was chosen for the device was taken 5 times in a row");
+        let mut rules = fake.rules();
+        assert_eq!(rules.len(), PORT_ATTEMPTS);
+        rules.dedup();
+        assert!(rules.len() > 1, "always the same port: {rules:?}");
+    }
+
+    #[test]
+    fn an_emulator_that_fails_otherwise_is_not_started_again() {
+        let fake = Fake::new("broken", "echo >&2 'unsupported machine type'; exit 1");
+        let error = fake.boot().unwrap_err().to_string();
+        assert!(error.starts_with("the device stopped before it logged anything at all"), "{error}");
+        assert!(error.ends_with("unsupported machine type"), "{error}");
+        assert_eq!(fake.rules().len(), 1);
+    }
+
+    /// A program that notes how it was called and goes on with a script instead of being QEMU.
+    struct Fake(PathBuf);
+
+    impl Fake {
+        fn new(name: &str, script: &str) -> Self {
+            let folder = std::env::temp_dir().join(format!("xtask-{}-{name}", std::process::id()));
+            std::fs::create_dir_all(&folder).unwrap();
+            let program = folder.join("qemu");
+            // By a child: a file that a thread of ours writes while another one starts a child is busy for a moment.
+            let write = Command::new("sh")
+                .args(["-c", "printf %s \"$1\" > \"$0\" && chmod 700 \"$0\""])
+                .arg(&program)
+                .arg(format!("#!/bin/sh\necho \"$*\" >> \"$0.calls\"\n{script}\n"))
+                .status();
+            assert!(write.unwrap().success());
+            std::fs::write(folder.join("elf"), elf_with_defmt()).unwrap();
+            Self(folder)
+        }
+
+        fn boot(&self) -> Result<()> {
+            let boot = Boot {
+                qemu: &self.0.join("qemu"),
+                elf: &self.0.join("elf"),
+                peer_port: 1,
+                size: 0,
+                seed: 0,
+                log_file: &self.0.join("log"),
+                verbose: false,
+            };
+            Device::boot(&boot).map(drop)
+        }
+
+        /// The arguments of each call.
+        fn rules(&self) -> Vec<String> {
+            let calls = std::fs::read_to_string(self.0.join("qemu.calls")).unwrap();
+            calls.lines().map(str::to_owned).collect()
+        }
+    }
+
+    impl Drop for Fake {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// As little as counts as a firmware: an empty `.defmt` section, and the symbols that give the log's format.
+    fn elf_with_defmt() -> Vec<u8> {
+        const HEADER: u32 = 52;
+        let names = b"\0.defmt\0_defmt_version_ = 4\0_defmt_encoding_ = rzcobs\0\0\0"; // whole words
+        let name = |text: &[u8]| {
+            let position = names.windows(text.len()).position(|window| window == text).unwrap();
+            u32::try_from(position).unwrap()
+        };
+        let absolute = 0xfff1_0010; // a global symbol of no section
+        let symbols =
+            [0, 0, 0, 0, name(b"_defmt_version_"), 0, 0, absolute, name(b"_defmt_enc"), 0, 0, absolute];
+        let names_length = u32::try_from(names.len()).unwrap();
+        let symbols_at = HEADER + names_length;
+        let symbols_length = u32::try_from(symbols.len() * 4).unwrap();
+        let sections: [[u32; 10]; 4] = [
+            [0; 10],
+            [name(b".defmt"), 1, 0, 0, HEADER, 0, 0, 0, 1, 0],
+            [0, 2, 0, 0, symbols_at, symbols_length, 3, 1, 1, 16],
+            [0, 3, 0, 0, HEADER, names_length, 0, 0, 1, 0],
+        ];
+        let mut elf = b"\x7fELF\x01\x01\x01".to_vec();
+        elf.resize(16, 0);
+        let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>();
+        // An executable for Arm, version 1, without an entry point and segments; then where the sections are.
+        elf.extend(words(&[2 | 40 << 16, 1, 0, 0, symbols_at + symbols_length, 0]));
+        // Sizes of this header, of segments and of sections; four of the latter, and the fourth has the names.
+        elf.extend(words(&[HEADER, 40 << 16, 4 | 3 << 16]));
+        elf.extend(names);
+        elf.extend(words(&symbols));
+        elf.extend(words(sections.as_flattened()));
+        elf
     }
 
     #[test]

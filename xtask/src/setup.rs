@@ -8,11 +8,18 @@ use std::{
     io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
     process::{Command, ExitCode},
+    thread,
+    time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
-use crate::{cargo::BareMetal, process, screen::Screen, workspace::Workspace};
+use crate::{
+    cargo::{self, BareMetal},
+    process,
+    screen::Screen,
+    workspace::Workspace,
+};
 
 /// Install what `demo` and `test` need on this machine, and nothing else.
 ///
@@ -84,11 +91,11 @@ pub(crate) fn prepare(
     if !by_hand.is_empty() {
         bail!("please install first:\n{}", by_hand.join("\n"));
     }
-    println!("This machine still needs:");
-    for Missing { remedy, reason } in &missing {
-        println!("  {remedy}\n      {reason}");
-    }
-    if !consent.given()? {
+    let list: String =
+        missing.iter().map(|Missing { remedy, reason }| format!("  {remedy}\n      {reason}\n")).collect();
+    let list = format!("This machine still needs:\n{list}");
+    print!("{list}");
+    if !consent.given(&list)? {
         bail!("nothing was installed");
     }
     install(workspace, &missing, screen)?;
@@ -146,27 +153,37 @@ impl Tools {
 }
 
 impl Consent {
-    fn given(&self) -> Result<bool> {
+    /// `list` is what is about to be installed; it was shown on standard output.
+    fn given(&self, list: &str) -> Result<bool> {
         if self.yes {
             println!("Installing it, as --yes says.");
             return Ok(true);
         }
-        if env::var_os("CI").is_some_and(|value| !value.is_empty()) {
+        if env::var("CI").is_ok_and(|value| is_set(&value)) {
             println!("Installing it, since CI is set.");
             return Ok(true);
         }
-        if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+        if io::stdin().is_terminal() && io::stdout().is_terminal() {
+            print!("{QUESTION}");
+            io::stdout().flush()?;
+        } else if io::stdin().is_terminal() && io::stderr().is_terminal() {
+            // What is asked about went into a file or a pipe.
+            eprint!("{list}{QUESTION}");
+        } else {
             println!("Installing it, since there is no terminal to ask on.");
             return Ok(true);
         }
-        print!("Install it now? [Y/n] ");
-        io::stdout().flush()?;
         let mut reply = String::new();
         io::stdin().read_line(&mut reply)?;
         // The end of input is not a yes.
         Ok(matches!(reply.to_lowercase().as_str().trim_end_matches(['\r', '\n']), "" | "y" | "yes")
             && !reply.is_empty())
     }
+}
+
+/// Whether a variable that is a switch is on.
+fn is_set(value: &str) -> bool {
+    !matches!(value.to_lowercase().as_str(), "" | "0" | "false")
 }
 
 /// Something that is not there, and what would help.
@@ -194,6 +211,9 @@ impl Missing {
             Remedy::Debian { packages, instead } if process::find_in_path("apt-get").is_none() => {
                 let named = || format!("what Debian calls {}", packages.join(" "));
                 Some(format!("  {}\n      {}", instead.clone().unwrap_or_else(named), self.reason))
+            }
+            Remedy::Debian { .. } if !is_root() && process::find_in_path("sudo").is_none() => {
+                Some(format!("  as root: {}\n      {}", self.remedy, self.reason))
             }
             _ => None,
         }
@@ -229,11 +249,15 @@ fn search(workspace: &Workspace, needs: &[Need]) -> (Tools, Vec<Missing>) {
         missing.extend(missing_lints(workspace));
     }
     if !targets.is_empty() {
-        match BareMetal::find(workspace, &targets) {
-            Ok(bare_metal) => tools.bare_metal = Some(bare_metal),
-            Err(lacking) => missing.extend(lacking.into_iter().map(|part| missing_part(part, &targets))),
-        }
-        let has_lints = tools.bare_metal.as_ref().is_some_and(BareMetal::has_lints);
+        let has_lints = match BareMetal::find(workspace, &targets) {
+            Ok(bare_metal) => tools.bare_metal.insert(bare_metal).has_lints(),
+            Err(lacking) => {
+                // A linter that is there without its compiler is an older one's.
+                let has_lints = !lacking.contains(&Part::Compiler) && cargo::debian_has_lints();
+                missing.extend(lacking.into_iter().map(|part| missing_part(part, &targets)));
+                has_lints
+            }
+        };
         if needs.contains(&Need::TargetLints) && !has_lints {
             missing.push(Missing {
                 remedy: Remedy::Debian { packages: vec!["rust-web-clippy"], instead: None },
@@ -346,15 +370,17 @@ fn install(workspace: &Workspace, missing: &[Missing], screen: &Screen) -> Resul
 }
 
 fn install_packages(workspace: &Workspace, packages: &[&str], screen: &Screen) -> Result<()> {
-    let log = workspace.target().join("setup.log");
-    fs::create_dir_all(workspace.target())?;
     // A list that could not be refreshed may still be good enough: the installation decides.
-    if let Err(error) = apt_get(&["update"], &log, screen) {
+    let updated = update_lists(workspace, screen);
+    if let Err(error) = &updated {
         screen.note("set-up", &format!("warning: {error:#}"));
     }
     if packages.contains(&DEBIAN_TOOLCHAIN[0]) {
         let required = required_rust();
         let offered = candidate(DEBIAN_TOOLCHAIN[0]);
+        if offered.is_none() {
+            updated.context("Debian's lists of packages are not there")?;
+        }
         if offered.is_none_or(|offered| offered < required) {
             bail!(
                 "this Debian offers no Rust {}.{} (package {}). With rustup: rustup target add {CORTEX_M3} {CORTEX_M0}",
@@ -368,32 +394,49 @@ fn install_packages(workspace: &Workspace, packages: &[&str], screen: &Screen) -
     let mut arguments =
         vec!["install", "-y", "--no-install-recommends", "--no-remove", "-o", "DPkg::Lock::Timeout=300"];
     arguments.extend(packages);
-    apt_get(&arguments, &log, screen)
+    apt_get(&arguments, &workspace.target().join("setup-install.log"), screen)
+}
+
+/// Waits for whoever is refreshing the lists right now, which apt-get does not do by itself, with no option either.
+fn update_lists(workspace: &Workspace, screen: &Screen) -> Result<()> {
+    let log = workspace.target().join("setup-update.log");
+    let mut attempt = 1;
+    loop {
+        match apt_get(&["update"], &log, screen) {
+            // The path is in the message, whatever its language.
+            Err(error) if attempt < UPDATE_ATTEMPTS && error.to_string().contains("/lists/lock") => {
+                screen.note("set-up", "another program is refreshing the lists of packages: waiting for it");
+                thread::sleep(UPDATE_PAUSE);
+                attempt += 1;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+fn is_root() -> bool {
+    process::answer(Command::new("id").arg("-u")).as_deref() == Some("0")
 }
 
 /// Runs apt-get as root, its output in `log`.
 fn apt_get(arguments: &[&str], log: &Path, screen: &Screen) -> Result<()> {
-    let root = process::answer(Command::new("id").arg("-u")).as_deref() == Some("0");
-    let mut command = if root {
+    let mut command = if is_root() {
         Command::new("apt-get")
     } else {
-        let Some(sudo) = process::find_in_path("sudo") else {
-            bail!("please run as root: apt-get {}", arguments.join(" "));
-        };
-        let mut command = Command::new(&sudo);
         if io::stdin().is_terminal() {
-            // Asks for the password now, while nothing is drawn over the question.
-            process::run(Command::new(&sudo).arg("--validate"))?;
-        } else {
-            // Fails instead of waiting for a password that nobody can type.
-            command.arg("-n");
+            // Asks for the password now, while nothing is drawn over the question. It ends itself on a signal and leaves
+            // the terminal as it was, which it could not if it were killed.
+            let validated = Command::new("sudo").arg("--validate").status().context("cannot start sudo")?;
+            ensure!(validated.success(), "`sudo --validate` failed ({validated})");
         }
-        command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+        let mut command = Command::new("sudo");
+        // Fails instead of waiting for a password that nobody can type.
+        command.args(["-n", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
         command
     };
     command.env("DEBIAN_FRONTEND", "noninteractive").args(arguments);
     let work = screen.work("set-up", &process::shown(&command));
-    crate::cargo::run_logged(&mut command, log, &work)?;
+    cargo::run_spared(&mut command, log, &work)?;
     work.done(&format!("apt-get {}", arguments.first().copied().unwrap_or_default()));
     Ok(())
 }
@@ -422,8 +465,8 @@ fn install_original(interpreter: &Path, place: &Path) -> Result<()> {
         // It is ours, and what is in it does not work: made by an interpreter that is gone, or half made.
         fs::remove_dir_all(place).with_context(|| format!("cannot replace {}", place.display()))?;
     }
-    process::run(Command::new(interpreter).args(["-m", "venv"]).arg(place))?;
-    process::run(Command::new(place.join("bin").join("python")).args([
+    process::run_spared(Command::new(interpreter).args(["-m", "venv"]).arg(place))?;
+    process::run_spared(Command::new(place.join("bin").join("python")).args([
         "-m",
         "pip",
         "install",
@@ -437,6 +480,10 @@ fn install_original(interpreter: &Path, place: &Path) -> Result<()> {
 /// In Debian's stable releases the up-to-date compiler comes under the names of the packages that Firefox is built
 /// with. The first one carries the version that is checked.
 const DEBIAN_TOOLCHAIN: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
+/// A minute and a half in all.
+const UPDATE_ATTEMPTS: u32 = 10;
+const UPDATE_PAUSE: Duration = Duration::from_secs(10);
+const QUESTION: &str = "Install it now? [Y/n] ";
 /// The version that docs/protocol.md was checked against.
 const ORIGINAL: &str = "tej-protoc==0.2.4";
 
@@ -450,6 +497,12 @@ mod tests {
         assert_eq!(version("1:14.0-55.7~deb12u1"), Some((14, 0)));
         assert_eq!(version("(none)"), None);
         assert!(version("1.100.0") > version("1.96"));
+    }
+
+    #[test]
+    fn a_switch_can_be_off() {
+        assert!(["1", "true", "yes"].into_iter().all(is_set));
+        assert!(!["", "0", "false", "FALSE"].into_iter().any(is_set));
     }
 
     #[test]

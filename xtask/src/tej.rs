@@ -2,7 +2,6 @@
 
 use std::{
     ffi::OsString,
-    fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{
@@ -55,8 +54,7 @@ pub(crate) enum Next {
 /// Builds the command as a user would.
 pub(crate) fn build(workspace: &Workspace, screen: &Screen) -> Result<PathBuf> {
     let mut command = workspace.cargo();
-    command.args(["build", "--release", "-p", "tej-std", "--features", "cli", "--bin", "tej"]);
-    fs::create_dir_all(workspace.demo())?;
+    command.args(["build", "--locked", "--release", "-p", "tej-std", "--features", "cli", "--bin", "tej"]);
     let work = screen.work("build", "tej, the desktop's command");
     let built = cargo::build(command, &workspace.demo().join("build-tej.log"), &work)?;
     let program = built.program().context("tej")?.to_path_buf();
@@ -69,8 +67,7 @@ impl Tej {
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = Guarded::spawn(&mut command)?;
-        let stdout = child.child().stdout.take().context("a pipe from tej")?;
-        let stderr = child.child().stderr.take().context("a pipe from tej")?;
+        let (stdout, stderr) = child.output()?;
         let (sender, lines) = mpsc::channel();
         // A receiver that is gone has lost its interest.
         let _ = process::each_line(stdout, move |line| drop(sender.send(line)));

@@ -55,6 +55,7 @@ pub(crate) struct Options {
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     if options.list {
+        println!("{SET_UP:10}  {SET_UP_CHECKS} (always)");
         for step in STEPS {
             println!("{:10}  {}", step.name, step.checks);
         }
@@ -71,7 +72,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         tools: OnceCell::new(),
         firmware: OnceCell::new(),
     };
-    let mut results = vec![bench.attempt("set-up", "what the steps need is there", || {
+    let mut results = vec![bench.attempt(SET_UP, SET_UP_CHECKS, || {
         let tools = setup::prepare(workspace, &needs, &options.consent, &bench.screen)?;
         bench.tools.set(tools).ok().context("the set-up ran twice")
     })];
@@ -89,6 +90,10 @@ struct Step {
     run: fn(&Bench<'_>) -> Result<()>,
 }
 
+/// What comes before the steps that were chosen, and counts as one.
+const SET_UP: &str = "set-up";
+const SET_UP_CHECKS: &str = "what the steps need is there";
+
 /// In the order that finds the commonest mistakes soonest.
 const STEPS: &[Step] = &[
     Step {
@@ -99,7 +104,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "clippy",
-        checks: "no warning in any target of the workspace",
+        checks: "no warning in any target of the workspace, with all features and with the default ones",
         needs: &[Need::Lints],
         run: clippy,
     },
@@ -124,7 +129,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "boards",
-        checks: "no lint warns about the boards' code, and their drivers' tests pass on the host",
+        checks: "no lint warns about the boards' code, on the board and on the host, and their drivers' tests pass",
         needs: &[Need::Lints, Need::Target(CORTEX_M3), Need::TargetLints],
         run: boards,
     },
@@ -184,10 +189,10 @@ impl Bench<'_> {
         Ok(self.firmware.get_or_init(|| firmware))
     }
 
-    /// A cargo command for the whole workspace with all features.
+    /// A cargo command for the whole workspace.
     fn cargo(&self, subcommand: &str) -> Command {
         let mut command = self.workspace.cargo();
-        command.args([subcommand, "--workspace", "--all-features"]);
+        command.args([subcommand, "--workspace", "--locked"]);
         command
     }
 }
@@ -201,29 +206,42 @@ fn fmt(bench: &Bench<'_>) -> Result<()> {
 }
 
 fn clippy(bench: &Bench<'_>) -> Result<()> {
-    process::run(bench.cargo("clippy").args(["--all-targets", "--", "-D", "warnings"]))
+    for features in [&["--all-features"][..], &[]] {
+        let mut command = bench.cargo("clippy");
+        process::run(command.arg("--all-targets").args(features).args(DENY_WARNINGS))?;
+    }
+    Ok(())
 }
 
 fn docs(bench: &Bench<'_>) -> Result<()> {
-    process::run(bench.cargo("doc").arg("--no-deps").env("RUSTDOCFLAGS", "-D warnings"))
+    document(bench.cargo("doc"))
+}
+
+/// Runs `cargo doc` with all features so that a warning fails it.
+fn document(mut command: Command) -> Result<()> {
+    // They take precedence over RUSTDOCFLAGS, and the second is what the first is made of otherwise.
+    for variable in ["CARGO_ENCODED_RUSTDOCFLAGS", "CARGO_ENCODED_RUSTFLAGS"] {
+        command.env_remove(variable);
+    }
+    process::run(command.args(["--no-deps", "--all-features"]).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
 /// Everything but what needs Python, which has a step of its own.
 fn host(bench: &Bench<'_>) -> Result<()> {
-    process::run(&mut test(bench, |feature| feature != INTEROP_FEATURE)?)
+    process::run(&mut test(bench, |feature| feature != INTEROP_FEATURE))
 }
 
 fn interop(bench: &Bench<'_>) -> Result<()> {
     let python = bench.tools()?.python()?;
     // The same packages and features as in the host tests and one more, so that little is compiled again.
-    process::run(test(bench, |_| true)?.args(["--test", "python_interop"]).env("TEJ_PYTHON", python))
+    process::run(test(bench, |_| true).args(["--test", "python_interop"]).env("TEJ_PYTHON", python))
 }
 
 /// `cargo test` for the whole workspace, with the features of its packages that are `wanted`.
-fn test(bench: &Bench<'_>, wanted: impl Fn(&str) -> bool) -> Result<Command> {
+fn test(bench: &Bench<'_>, wanted: impl Fn(&str) -> bool) -> Command {
     let features: Vec<_> = bench
         .workspace
-        .packages()?
+        .packages()
         .iter()
         .flat_map(|Package { name, features, .. }| {
             // Where nothing defines a global logger, what defmt is in does not link. The clippy step compiles it.
@@ -232,14 +250,14 @@ fn test(bench: &Bench<'_>, wanted: impl Fn(&str) -> bool) -> Result<Command> {
         })
         .filter(|feature| wanted(feature))
         .collect();
-    let mut command = bench.workspace.cargo();
-    command.args(["test", "--workspace", "--features", &features.join(",")]);
-    Ok(command)
+    let mut command = bench.cargo("test");
+    command.args(["--features", &features.join(",")]);
+    command
 }
 
 fn no_std(bench: &Bench<'_>) -> Result<()> {
     let bare_metal = bench.tools()?.bare_metal()?;
-    let packages = bench.workspace.packages()?;
+    let packages = bench.workspace.packages();
     for (target, sets) in [(CORTEX_M3, feature_sets as fn(&[String]) -> _), (CORTEX_M0, extreme_feature_sets)]
     {
         for (name, chosen) in DEVICE_CRATES {
@@ -250,6 +268,7 @@ fn no_std(bench: &Bench<'_>) -> Result<()> {
             for features in sets(&package.features) {
                 let mut command = bare_metal.cargo(bench.workspace, bench.workspace.root(), "build", target);
                 command.args([
+                    "--locked",
                     "-p",
                     name,
                     "--no-default-features",
@@ -306,9 +325,16 @@ fn firmware(bench: &Bench<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The crates outside the workspace: libraries are tested and linted on the host, firmware is linted for its board.
+/// The crates outside the workspace: all are linted for their board; libraries are linted, tested and documented on the
+/// host as well.
 fn boards(bench: &Bench<'_>) -> Result<()> {
+    let bare_metal = bench.tools()?.bare_metal()?;
     for folder in bench.workspace.board_crates()? {
+        let for_board = || {
+            let mut command = bare_metal.cargo(bench.workspace, &folder, "clippy", CORTEX_M3);
+            command.arg("--locked");
+            command
+        };
         if folder.join("src").join("lib.rs").is_file() {
             let host = |subcommand: &str| {
                 let mut command = bench.workspace.cargo();
@@ -316,12 +342,12 @@ fn boards(bench: &Bench<'_>) -> Result<()> {
                 command.arg(bench.workspace.target());
                 command
             };
-            process::run(host("clippy").args(["--all-targets", "--all-features", "--", "-D", "warnings"]))?;
+            process::run(host("clippy").args(["--all-targets", "--all-features"]).args(DENY_WARNINGS))?;
+            process::run(for_board().arg("--all-features").args(DENY_WARNINGS))?;
             process::run(&mut host("test"))?;
+            document(host("doc"))?;
         } else {
-            let bare_metal = bench.tools()?.bare_metal()?;
-            let mut command = bare_metal.cargo(bench.workspace, &folder, "clippy", CORTEX_M3);
-            process::run(command.args(["--release", "--locked", "--", "-D", "warnings"]))?;
+            process::run(for_board().arg("--release").args(DENY_WARNINGS))?;
         }
     }
     Ok(())
@@ -360,6 +386,12 @@ fn exchange(bench: &Bench<'_>) -> Result<()> {
     let Stack { peak, size: stack } = last.context("the device did not report its stack")?;
     let size = firmware.footprint;
     ensure!(peak < stack, "the stack was used up: {peak} of {stack} bytes");
+    ensure!(
+        peak <= STACK_BUDGET,
+        "{} bytes of stack were used, more than the {} that are granted",
+        thousands(peak),
+        thousands(STACK_BUDGET)
+    );
     ensure!(
         size.static_ram + peak <= RAM_LIMIT.min(size.ram),
         "{} bytes of variables and {} of stack exceed the {} bytes of RAM",
@@ -449,6 +481,11 @@ const HOST_FEATURES: [&str; 2] = ["default", "std"];
 const INTEROP_FEATURE: &str = "tej-std/interop";
 /// What the demo's device may have.
 const RAM_LIMIT: u64 = 128 * 1024;
+/// What the device's stack may grow to: more than three times the 2.4 KiB of today, so that another compiler may lay it
+/// out differently, and under a tenth of what the variables leave to it. A buffer for packets that lands on the stack, or
+/// a future that is moved over it, exceeds this.
+const STACK_BUDGET: u64 = 8 * 1024;
+const DENY_WARNINGS: [&str; 3] = ["--", "-D", "warnings"];
 
 #[cfg(test)]
 mod tests {

@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    fs::{self, File},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -13,6 +14,7 @@ use serde_json::Value;
 pub(crate) struct Workspace {
     root: PathBuf,
     target: PathBuf,
+    packages: Vec<Package>,
 }
 
 /// A package as `cargo metadata` describes it.
@@ -29,12 +31,23 @@ impl Workspace {
         let here = env::var_os("CARGO_MANIFEST_DIR")
             .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
         let root = here.parent().context("xtask lies in a workspace")?.to_path_buf();
-        // Relative to where cargo was called, as cargo itself takes it.
-        let target = match env::var_os("CARGO_TARGET_DIR").filter(|dir| !dir.is_empty()) {
-            Some(dir) => env::current_dir().context("no current directory")?.join(dir),
-            None => root.join("target"),
-        };
-        Ok(Self { root, target })
+        // From the current directory: its configuration files and relative paths are what cargo itself went by.
+        let output = cargo()
+            .args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"])
+            .arg(root.join("Cargo.toml"))
+            .output()
+            .context("cannot run cargo metadata")?;
+        ensure!(
+            output.status.success(),
+            "cargo metadata: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+        let metadata: Value = serde_json::from_slice(&output.stdout).context("cargo metadata")?;
+        let target =
+            metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;
+        let packages = metadata["packages"].as_array().context("cargo metadata lists no packages")?;
+        let packages = packages.iter().map(Package::read).collect::<Result<_>>()?;
+        Ok(Self { root, target: target.into(), packages })
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -63,59 +76,55 @@ impl Workspace {
 
     /// The host's cargo, the very one that runs this task, in the workspace's root.
     pub(crate) fn cargo(&self) -> Command {
-        let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        let mut command = cargo();
         command.current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target);
         command
     }
 
     /// The workspace's own packages.
-    pub(crate) fn packages(&self) -> Result<Vec<Package>> {
-        let output = self
-            .cargo()
-            .args(["metadata", "--no-deps", "--format-version", "1"])
-            .output()
-            .context("cannot run cargo metadata")?;
-        ensure!(
-            output.status.success(),
-            "cargo metadata: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-        let metadata: Value = serde_json::from_slice(&output.stdout).context("cargo metadata")?;
-        metadata["packages"]
-            .as_array()
-            .context("cargo metadata lists no packages")?
-            .iter()
-            .map(|package| {
-                Ok(Package {
-                    name: package["name"].as_str().context("a package without a name")?.to_owned(),
-                    manifest: package["manifest_path"]
-                        .as_str()
-                        .context("a package without a manifest")?
-                        .into(),
-                    features: package["features"]
-                        .as_object()
-                        .context("a package without features")?
-                        .keys()
-                        .cloned()
-                        .collect(),
-                })
-            })
-            .collect()
+    pub(crate) fn packages(&self) -> &[Package] {
+        &self.packages
     }
 
     /// The folders of the crates under `examples/` that are built for a board and are no members of the workspace.
     pub(crate) fn board_crates(&self) -> Result<Vec<PathBuf>> {
-        let members = self.packages()?;
         let mut crates = Vec::new();
         let examples = self.root.join("examples");
         for entry in examples.read_dir().with_context(|| format!("cannot list {}", examples.display()))? {
             let folder = entry?.path();
             let manifest = folder.join("Cargo.toml");
-            if manifest.is_file() && members.iter().all(|member| member.manifest != manifest) {
+            if manifest.is_file() && self.packages.iter().all(|member| member.manifest != manifest) {
                 crates.push(folder);
             }
         }
         crates.sort();
         Ok(crates)
     }
+}
+
+impl Package {
+    fn read(package: &Value) -> Result<Self> {
+        let text = |field: &str| {
+            package[field].as_str().with_context(|| format!("cargo metadata: a package without {field}"))
+        };
+        let features =
+            package["features"].as_object().context("cargo metadata: a package without features")?;
+        Ok(Self {
+            name: text("name")?.to_owned(),
+            manifest: text("manifest_path")?.into(),
+            features: features.keys().cloned().collect(),
+        })
+    }
+}
+
+/// Creates a file and the folders it lies in, or empties the one that is there.
+pub(crate) fn create(path: &Path) -> Result<File> {
+    path.parent()
+        .map_or(Ok(()), fs::create_dir_all)
+        .and_then(|()| File::create(path))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn cargo() -> Command {
+    Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
