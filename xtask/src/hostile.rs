@@ -19,8 +19,8 @@ pub(crate) struct Attack {
     pub(crate) name: &'static str,
     bytes: &'static [u8],
     ending: Ending,
-    /// What the device's log must name.
-    error: &'static str,
+    /// What the device's log must name: one of these.
+    errors: &'static [&'static str],
 }
 
 enum Ending {
@@ -36,7 +36,7 @@ impl Attack {
     pub(crate) fn run(&self, device: &mut Device) -> Result<()> {
         let before = device.log().len();
         let outcome = self.send(device).and_then(|(port, stream)| {
-            let what = format!("{} after {}", self.error, self.name);
+            let what = format!("{} after {}", self.errors.join(" or "), self.name);
             device.log().wait_for(before, LIMIT, &what, |text| self.is_named_in(text, port))?;
             if let Some(stream) = stream {
                 await_close(stream).with_context(|| format!("after {}", self.name))?;
@@ -47,8 +47,9 @@ impl Attack {
     }
 
     fn is_named_in(&self, text: &str, port: u16) -> bool {
-        text.strip_prefix(&qemu::connection_from(port))
-            .is_some_and(|text| text.starts_with(':') && text.contains(self.error))
+        text.strip_prefix(&qemu::connection_from(port)).is_some_and(|text| {
+            text.starts_with(':') && self.errors.iter().any(|&error| text.contains(error))
+        })
     }
 
     /// Gives the port it came from, and the connection if it is to be closed by the device.
@@ -74,33 +75,34 @@ impl Attack {
 
 /// One of each kind.
 pub(crate) const ATTACKS: [Attack; 5] = [
-    Attack { name: "eighteen zero bytes", bytes: &[0; 18], ending: Ending::Wait, error: "BadStartBit" },
+    Attack { name: "eighteen zero bytes", bytes: &[0; 18], ending: Ending::Wait, errors: &["BadStartBit"] },
     Attack {
         name: "an unknown version",
         bytes: &[0x80, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
         ending: Ending::Wait,
-        error: "UnsupportedVersion",
+        errors: &["UnsupportedVersion"],
     },
     Attack {
         name: "a frame that ends inside a file's name",
         bytes: &[0x80, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 5, b'a', b'.', b't'],
         ending: Ending::Close,
-        error: "Truncated",
+        errors: &["Truncated"],
     },
     Attack {
         name: "a head that announces a message of 2^63 bytes",
         bytes: &[0x80, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 0],
         ending: Ending::Wait,
-        error: "MessageTooLong",
+        errors: &["MessageTooLong"],
     },
-    // The device has no limit for files: it is still reading when the reset comes.
+    // The device has no limit for files: it is still reading when the reset comes. QEMU's user network may have read the
+    // data before it meets the reset, and then ends the stream instead.
     Attack {
         name: "a reset at the start of a file of 2^63 bytes",
         bytes: &[
             0x80, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, b'a', 0x80, 0, 0, 0, 0, 0, 0, 0, b'd', b'a', b't', b'a',
         ],
         ending: Ending::Reset,
-        error: "ConnectionReset",
+        errors: &["ConnectionReset", "Truncated"],
     },
 ];
 

@@ -4,6 +4,7 @@
 //! one is the answer, the command is told.
 
 use std::{
+    collections::BTreeSet,
     env, fs,
     io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
@@ -238,13 +239,15 @@ impl std::fmt::Display for Remedy {
 fn search(workspace: &Workspace, needs: &[Need]) -> (Tools, Vec<Missing>) {
     let mut tools = Tools::default();
     let mut missing = Vec::new();
-    let targets: Vec<_> = needs
+    // Many steps need the same one.
+    let targets: BTreeSet<_> = needs
         .iter()
         .filter_map(|need| match need {
             Need::Target(target) => Some(*target),
             _ => None,
         })
         .collect();
+    let targets: Vec<_> = targets.into_iter().collect();
     if needs.contains(&Need::Lints) {
         missing.extend(missing_lints(workspace));
     }
