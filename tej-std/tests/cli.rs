@@ -447,10 +447,10 @@ fn a_peer_that_stops_reading_is_a_timeout() {
 
 #[test]
 fn any_byte_is_life() {
-    let mut recv = Tej::start(&["recv", "--listen", "127.0.0.1:0", "--once", "--timeout", "1", "--json"]);
+    let mut recv = Tej::start(&["recv", "--listen", "127.0.0.1:0", "--once", "--timeout", "2", "--json"]);
     let mut peer = TcpStream::connect(recv.listening()).unwrap();
     for byte in hex("8001000000000000000000") {
-        thread::sleep(Duration::from_millis(200));
+        thread::sleep(Duration::from_millis(300));
         peer.write_all(&[byte]).unwrap();
     }
     peer.write_all(&[0; 7]).unwrap();
@@ -464,11 +464,11 @@ fn any_byte_is_life() {
 fn a_slow_source_is_not_a_silent_peer() {
     let mut recv = Tej::start(&["recv", "--listen", "127.0.0.1:0", "--once", "--json"]);
     let addr = recv.listening();
-    let mut command = Tej::command(&["send", &addr, "--stdin", "slow:2", "--timeout", "0.3", "--json"]);
+    let mut command = Tej::command(&["send", &addr, "--stdin", "slow:2", "--timeout", "1", "--json"]);
     let mut send = Tej::spawn(command.stdin(Stdio::piped()));
     let mut input = send.child().stdin.take().unwrap();
     input.write_all(b"a").unwrap();
-    thread::sleep(Duration::from_millis(900));
+    thread::sleep(Duration::from_millis(2500));
     input.write_all(b"b").unwrap();
     let (events, status) = send.finish();
     assert_eq!(events.len(), 1, "{events:?}");
