@@ -31,6 +31,13 @@ struct State {
     sending_since: Option<Instant>,
 }
 
+impl State {
+    /// How long of the silence since the last byte was our sending, as far as it is not counted in yet.
+    fn excused(&self) -> Duration {
+        self.sending_since.map_or(Duration::ZERO, |since| since.max(self.received).elapsed())
+    }
+}
+
 impl Activity {
     pub(crate) fn new(timeout: Option<Duration>) -> Arc<Self> {
         let state = State { received: Instant::now(), sending_since: None };
@@ -46,10 +53,9 @@ impl Activity {
     /// We have sent what we had; the peer's silence counts again.
     pub(crate) fn sent(&self) {
         let mut state = self.state();
-        if let Some(since) = state.sending_since.take() {
-            let excused = since.max(state.received).elapsed();
-            state.received += excused;
-        }
+        let excused = state.excused();
+        state.received += excused;
+        state.sending_since = None;
     }
 
     fn received(&self) {
@@ -59,8 +65,7 @@ impl Activity {
     /// When the peer will have been silent for `timeout`, if it stays silent and we send no longer.
     fn silent_at(&self, timeout: Duration) -> Instant {
         let state = self.state();
-        let excused = state.sending_since.map_or(Duration::ZERO, |since| since.max(state.received).elapsed());
-        after(after(state.received, excused), timeout)
+        after(state.received + state.excused(), timeout)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

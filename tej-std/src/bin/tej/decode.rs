@@ -1,46 +1,34 @@
 //! `tej decode`.
 
-use std::path::Path;
 use std::time::Duration;
 
-use tej_std::{Config, Limits, Receiver};
+use tej_std::Receiver;
 use tokio::io::AsyncRead;
 
 use crate::Stop;
 use crate::args::DecodeArgs;
 use crate::intake::Intake;
+use crate::outgoing::is_standard;
 use crate::report::{Failure, Reporter};
+use crate::send::config;
 
 pub(crate) async fn run(args: DecodeArgs, reporter: &Reporter) -> Result<(), Stop> {
     let input: Box<dyn AsyncRead + Unpin> = match args.input.as_deref() {
-        None => Box::new(tokio::io::stdin()),
-        Some(path) if path == Path::new("-") => Box::new(tokio::io::stdin()),
-        Some(path) => match tokio::fs::File::open(path).await {
+        Some(path) if !is_standard(path) => match tokio::fs::File::open(path).await {
             Ok(file) => Box::new(file),
             Err(error) => {
-                reporter.error(CONN, &Failure::io(&path.to_string_lossy(), &error)).await;
-                return Err(Stop::Failed);
+                let failure = Failure::io(&path.to_string_lossy(), &error);
+                return reporter.settle(CONN, Err(failure)).await;
             }
         },
+        _ => Box::new(tokio::io::stdin()),
     };
-    let config = Config {
-        limits: Limits::UNLIMITED,
-        name_limit: u16::MAX,
-        receive_buffer: BUFFER,
-        ..Config::default()
-    };
-    let mut receiver = Receiver::new(input, &config);
+    let mut receiver = Receiver::new(input, &config(None));
     let outcome = tokio::select! {
         outcome = frames(&mut receiver, reporter) => outcome,
         () = reporter.shutdown().requested() => Err(Failure::closed("interrupted")),
     };
-    match outcome {
-        Ok(()) => Ok(()),
-        Err(failure) => {
-            reporter.error(CONN, &failure).await;
-            Err(Stop::Failed)
-        }
-    }
+    reporter.settle(CONN, outcome).await
 }
 
 async fn frames(
@@ -63,4 +51,3 @@ async fn frames(
 
 /// The one stream there is.
 const CONN: u64 = 1;
-const BUFFER: usize = 256 * 1024;

@@ -4,14 +4,15 @@ use std::fs::OpenOptions;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 
-use tej_std::{Config, SendError, Sender};
+use tej_std::{SendError, Sender};
 use tempfile::NamedTempFile;
 use tokio::io::AsyncWrite;
 
 use crate::Stop;
 use crate::args::EncodeArgs;
-use crate::outgoing::{NotSent, Outgoing, Refused};
+use crate::outgoing::{NotSent, Outgoing, Refused, is_standard};
 use crate::report::{Failure, Reporter};
+use crate::send::config;
 
 pub(crate) async fn run(args: EncodeArgs, reporter: &Reporter) -> Result<(), Stop> {
     if args.output.is_none() && io::stdout().is_terminal() {
@@ -23,11 +24,8 @@ pub(crate) async fn run(args: EncodeArgs, reporter: &Reporter) -> Result<(), Sto
     let work = async {
         let outgoing = Outgoing::gather(args.frame, args.files, None, reporter).await?;
         match args.output.as_deref() {
-            None => write(&outgoing, tokio::io::stdout(), "standard output", reporter).await?,
-            Some(path) if path == Path::new("-") => {
-                write(&outgoing, tokio::io::stdout(), "standard output", reporter).await?;
-            }
-            Some(path) => write_file(&outgoing, path, reporter).await?,
+            Some(path) if !is_standard(path) => write_file(&outgoing, path, reporter).await?,
+            _ => write(&outgoing, tokio::io::stdout(), "standard output", reporter).await?,
         }
         Ok(())
     };
@@ -87,7 +85,7 @@ async fn write<W: AsyncWrite + Unpin>(
     shown: &str,
     reporter: &Reporter,
 ) -> Result<(), Failure> {
-    let mut sender = Sender::new(output, &Config { send_buffer: BUFFER, ..Config::default() });
+    let mut sender = Sender::new(output, &config(None));
     let sent = match outgoing.send(&mut sender, reporter).await {
         Ok(_) => sender.shutdown().await.map_err(NotSent::Connection),
         Err(error) => Err(error),
@@ -100,5 +98,3 @@ async fn write<W: AsyncWrite + Unpin>(
         NotSent::Connection(error) => Failure::new("io", format!("{shown}: {error}")),
     })
 }
-
-const BUFFER: usize = 256 * 1024;

@@ -30,7 +30,7 @@ impl Outgoing {
         stdin: Option<StdinFile>,
         reporter: &Reporter,
     ) -> Result<Self, Refused> {
-        let stdin_message = frame.message_file.as_deref().is_some_and(is_stdin);
+        let stdin_message = frame.message_file.as_deref().is_some_and(is_standard);
         if stdin_message && stdin.is_some() {
             return Err(Refused::usage("standard input cannot be both --stdin and --message-file -"));
         }
@@ -61,7 +61,7 @@ impl Outgoing {
         }
         let message = match (frame.message, frame.message_file) {
             (Some(text), _) => Message::Bytes(text.into_bytes()),
-            (None, Some(path)) if is_stdin(&path) => {
+            (None, Some(path)) if is_standard(&path) => {
                 let mut bytes = Vec::new();
                 let read = tokio::io::stdin().read_to_end(&mut bytes).await;
                 read.map_err(|error| Failure::io("standard input", &error))?;
@@ -351,6 +351,7 @@ fn cannot_open(path: &Path, error: &std::io::Error) -> Failure {
     Failure::source(format!("{}: {error}", path.display()))
 }
 
-fn is_stdin(path: &Path) -> bool {
+/// Whether a path stands for standard input or output.
+pub(crate) fn is_standard(path: &Path) -> bool {
     path == Path::new("-")
 }

@@ -15,20 +15,14 @@ pub(crate) async fn run(args: PingArgs, reporter: &Reporter) -> Result<(), Stop>
         outcome = ping(&args, reporter) => outcome,
         () = reporter.shutdown().requested() => Err(Failure::closed("interrupted")),
     };
-    match outcome {
-        Ok(()) => Ok(()),
-        Err(failure) => {
-            reporter.error(1, &failure).await;
-            Err(Stop::Failed)
-        }
-    }
+    reporter.settle(1, outcome).await
 }
 
 async fn ping(args: &PingArgs, reporter: &Reporter) -> Result<(), Failure> {
     let start = Instant::now();
     // Between two pings the peer owes us nothing.
     let patience = args.timeout.saturating_add(args.interval);
-    let connection = connect(&args.peer, args.timeout, &config(patience)).await?;
+    let connection = connect(&args.peer, args.timeout, &config(Some(patience))).await?;
     let milliseconds = start.elapsed().as_secs_f64() * 1e3;
     reporter.say(&format!("connected to {} in {milliseconds:.1} ms", args.peer)).await;
     let (mut receiver, mut sender) = connection.split();

@@ -22,7 +22,7 @@ pub(crate) async fn run(args: RecvArgs, reporter: &Reporter) -> Result<(), Stop>
     }
     let outcome = async {
         // It only receives.
-        let config = Config { send_buffer: 1, ..config(receive.timeout) };
+        let config = Config { send_buffer: 1, ..config(Some(receive.timeout)) };
         let service = Arc::new(Service {
             inbox: open_inbox(&receive)?,
             reporter: reporter.clone(),
@@ -40,13 +40,7 @@ pub(crate) async fn run(args: RecvArgs, reporter: &Reporter) -> Result<(), Stop>
         }
     }
     .await;
-    match outcome {
-        Ok(()) => Ok(()),
-        Err(failure) => {
-            reporter.error(FIRST, &failure).await;
-            Err(Stop::Failed)
-        }
-    }
+    reporter.settle(FIRST, outcome).await
 }
 
 /// What all connections share.

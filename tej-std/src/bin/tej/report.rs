@@ -12,6 +12,7 @@ use serde::Serialize;
 use tej_std::{DecodeError, FrameHeader, ReceiveError, SendError};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::Stop;
 use crate::shutdown::Shutdown;
 use crate::text::{SafeJson, printable, printable_bytes, printable_lines};
 
@@ -158,6 +159,17 @@ impl Reporter {
             self.print(&Report::Error { conn, offset: *offset, kind, detail }, String::new).await;
         } else {
             self.warn(&format!("#{conn} {kind}: {detail}")).await;
+        }
+    }
+
+    /// Reports what a command failed of, if it did.
+    pub(crate) async fn settle(&self, conn: u64, outcome: Result<(), Failure>) -> Result<(), Stop> {
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(failure) => {
+                self.error(conn, &failure).await;
+                Err(Stop::Failed)
+            }
         }
     }
 

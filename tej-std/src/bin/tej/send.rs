@@ -21,7 +21,7 @@ pub(crate) async fn run(args: SendArgs, reporter: &Reporter) -> Result<(), Stop>
     let work = async {
         let inbox = open_inbox(&args.receive)?;
         let outgoing = Outgoing::gather(args.frame, files, args.stdin, reporter).await?;
-        let config = config(args.receive.timeout);
+        let config = config(Some(args.receive.timeout));
         let connection = match &peer {
             Peer::Connect(addr) => connect(addr, args.receive.timeout, &config).await?,
             Peer::Listen(addr) => accept(&listen(addr, config, reporter).await?, reporter).await,
@@ -43,13 +43,13 @@ pub(crate) async fn run(args: SendArgs, reporter: &Reporter) -> Result<(), Stop>
     }
 }
 
-/// The configuration of a connection whose peer may be silent for so long. Everything is streamed, so nothing that a
-/// peer announces costs memory.
-pub(crate) fn config(idle_timeout: Duration) -> Config {
+/// The configuration of a stream whose other end may be silent for so long, or for ever. Everything is streamed, so
+/// nothing that a peer announces costs memory.
+pub(crate) fn config(idle_timeout: Option<Duration>) -> Config {
     Config {
         limits: Limits::UNLIMITED,
         name_limit: u16::MAX,
-        idle_timeout: Some(idle_timeout),
+        idle_timeout,
         receive_buffer: BUFFER,
         send_buffer: BUFFER,
     }
