@@ -7,7 +7,9 @@
 
 mod cargo;
 mod demo;
+mod document;
 mod exchange;
+mod figure;
 mod firmware;
 mod frame;
 mod hostile;
