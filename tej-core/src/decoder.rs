@@ -3,7 +3,11 @@
 use core::borrow::Borrow;
 use core::fmt;
 
-use crate::{DecodeError, DecodeErrorKind, Event, FRAME_HEAD_LEN, FrameHeader, Limits, Status, VERSION};
+use crate::wire::START_BIT;
+use crate::{
+    DecodeError, DecodeErrorKind, DefaultLimits, Event, FRAME_HEAD_LEN, Frame, FrameHeader, Limits, Status,
+    VERSION,
+};
 
 /// The receiving half of TEJ v1: consumes bytes, yields [`Event`]s.
 ///
@@ -13,7 +17,8 @@ use crate::{DecodeError, DecodeErrorKind, Event, FRAME_HEAD_LEN, FrameHeader, Li
 /// # Storage and limits
 ///
 /// `N` is the name storage: an array, a `&'static mut [u8]`, a `Vec<u8>`. Its length is the limit for file names,
-/// whether a name was cut by a read or not. `L` holds the [`Limits`]: a reference, an `Arc`, or the value itself.
+/// whether a name was cut by a read or not. `L` holds the [`Limits`]: a reference, an `Arc`, the value itself, or a
+/// type of size 0 that stands for a constant, such as [`DefaultLimits`]. Beside these two a decoder is 32 bytes.
 ///
 /// # Calling it
 ///
@@ -36,27 +41,26 @@ use crate::{DecodeError, DecodeErrorKind, Event, FRAME_HEAD_LEN, FrameHeader, Li
 /// ```
 ///
 /// Code that must refill its buffer between two calls, above all async code, calls [`step`](Self::step), which
-/// borrows nothing, and [`resolve`](Self::resolve) once it has an event.
+/// borrows nothing, and [`resolve`](Self::resolve) once it has an event. Code that gets many small frames in one
+/// read asks [`decode_frame`](Self::decode_frame) first.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Decoder<N = [u8; 255], L = &'static Limits> {
     /// Bytes of the stream consumed so far.
     offset: u64,
-    /// Bytes of the current frame announced so far: its fields up to here and the payload they announced. Kept
-    /// apart from `offset`, which may wrap. After a fault, the fault's offset.
-    frame_len: u64,
-    /// Files of the current frame that have not ended.
-    files_left: u64,
-    /// By state: the bytes of a field so far, the payload still to come, or the fault's value.
+    /// The offset at which the current frame began. After a fault, the fault's offset.
+    frame_at: u64,
+    /// By state: the bytes of a field so far, the bytes of a name that have arrived, the payload still to come, or
+    /// the fault's value.
     value: u64,
-    limits: L,
-    name_len: u16,
-    /// Bytes of the current field or name that have arrived.
-    filled: u16,
+    /// Files of the current frame that have not begun.
+    files_left: u32,
+    /// The length of the current name. Before the first name of a frame: its first two bytes.
+    short: [u8; 2],
+    /// Bytes of the current field that are in `value`. After a fault, its kind.
+    filled: u8,
     state: State,
-    status: Status,
-    version: u8,
-    any_version: bool,
+    limits: L,
     name: N,
 }
 
@@ -65,25 +69,15 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
     pub const fn new(name: N, limits: L) -> Self {
         Self {
             offset: 0,
-            frame_len: 0,
-            files_left: 0,
+            frame_at: 0,
             value: 0,
-            limits,
-            name_len: 0,
+            files_left: 0,
+            short: [0; 2],
             filled: 0,
             state: State::Status,
-            status: Status::ZERO,
-            version: 0,
-            any_version: false,
+            limits,
             name,
         }
-    }
-
-    /// Accepts frames of any version and reads them as version 1, as the Python original does.
-    #[must_use]
-    pub fn accept_any_version(mut self) -> Self {
-        self.any_version = true;
-        self
     }
 
     /// Yields the next event and moves `input` past the bytes that were consumed for it.
@@ -95,129 +89,194 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
     /// # Errors
     ///
     /// A fault of the peer. It is sticky, and `input` is not moved.
+    // A loop's dispatch on events and the decoder's on its state become one only when both are compiled together; that is
+    // 94 instructions a frame instead of 250.
+    #[inline(always)]
     pub fn decode<'s, 'i: 's>(&'s mut self, input: &mut &'i [u8]) -> Result<Option<Event<'s>>, DecodeError> {
-        let whole = *input;
-        let Step { consumed, event } = self.step(whole)?;
-        *input = whole.get(consumed..).unwrap_or_default();
-        Ok(event.map(|span| self.resolve(span, whole)))
+        let found = 'found: {
+            // The fast paths: all that an event needs lies in `input` and is as it should be.
+            match self.state {
+                State::Status => {
+                    if let Some((&[status, version, ref count @ ..], rest)) =
+                        input.split_first_chunk::<FRAME_HEAD_LEN>()
+                        && status & START_BIT != 0
+                        && version == VERSION
+                        && let files = u64::from_be_bytes(*count)
+                        && files <= u64::from(self.limits.borrow().files)
+                    {
+                        *input = rest;
+                        self.short = [status, version];
+                        self.offset = self.offset.wrapping_add(FRAME_HEAD_LEN as u64);
+                        self.begin_files(files);
+                        break 'found Found::FrameStart;
+                    }
+                }
+                State::NameLen if self.filled == 0 => {
+                    if let Some((len, rest)) = input.split_first_chunk()
+                        && let Some((name, rest)) =
+                            rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))
+                        && name.len() <= self.name.as_ref().len()
+                        && let Some((size, rest)) = rest.split_first_chunk()
+                        && let size = u64::from_be_bytes(*size)
+                        && size <= self.limits.borrow().file
+                        && let head = 2 + 8 + name.len() as u64
+                        && self.fits_frame(self.offset, head, size)
+                    {
+                        *input = rest;
+                        self.offset = self.offset.wrapping_add(head);
+                        self.begin_file(size);
+                        return Ok(Some(Event::FileStart { name, size }));
+                    }
+                }
+                State::MessageLen if self.filled == 0 => {
+                    if let Some((size, rest)) = input.split_first_chunk()
+                        && let size = u64::from_be_bytes(*size)
+                        && size <= self.limits.borrow().message
+                        && self.fits_frame(self.offset, 8, size)
+                    {
+                        *input = rest;
+                        self.offset = self.offset.wrapping_add(8);
+                        self.begin_message(size);
+                        break 'found Found::MessageStart;
+                    }
+                }
+                State::FileData => return Ok(self.take_payload(input, State::FileEnd).map(Event::FileData)),
+                State::MessageData => {
+                    return Ok(self.take_payload(input, State::FrameEnd).map(Event::MessageData));
+                }
+                State::FileEnd => {
+                    self.end_file();
+                    return Ok(Some(Event::FileEnd));
+                }
+                State::FrameEnd => {
+                    self.end_frame();
+                    return Ok(Some(Event::FrameEnd));
+                }
+                State::Failed => return Err(self.fault()),
+                // All by name: a jump by state then needs no check of its range.
+                State::Version
+                | State::FileCount
+                | State::NameLen
+                | State::Name
+                | State::FileLen
+                | State::MessageLen => {}
+            }
+            let mut rest = *input;
+            let found = loop {
+                let Some((&byte, tail)) = rest.split_first() else { break Found::Nothing };
+                rest = tail;
+                match self.push(byte) {
+                    Found::Nothing => {}
+                    Found::Fault => return Err(self.fault()),
+                    found => break found,
+                }
+            };
+            *input = rest;
+            found
+        };
+        Ok(match found {
+            Found::FrameStart => Some(Event::FrameStart(self.header())),
+            Found::FileStart => Some(Event::FileStart { name: self.stored_name(), size: self.value }),
+            Found::MessageStart => Some(Event::MessageStart { size: self.value }),
+            Found::Nothing | Found::Fault => None,
+        })
     }
 
     /// As [`decode`](Self::decode), but borrows nothing: it says how many bytes were consumed and where in `input`
     /// the event lies.
     ///
-    /// Without an event, `consumed` is always the whole of `input`.
+    /// Without an event, `consumed` is always the whole of `input`. This way takes the least flash: it has no fast
+    /// paths, and passes every name through the name storage.
     ///
     /// # Errors
     ///
     /// As for [`decode`](Self::decode).
     pub fn step(&mut self, input: &[u8]) -> Result<Step, DecodeError> {
-        let mut rest = input;
-        let event = loop {
-            match self.state {
-                State::Status => {
-                    let Some(byte) = self.take_byte(&mut rest) else { break None };
-                    let Some(status) = Status::from_wire(byte) else {
-                        return Err(self.fail(DecodeErrorKind::BadStartBit, u64::from(byte), 1));
-                    };
-                    self.status = status;
-                    self.state = State::Version;
+        let (consumed, kind) = match self.state {
+            State::FileData | State::MessageData => {
+                let kind = if self.state == State::FileData { Kind::FileData } else { Kind::MessageData };
+                let n = usize::try_from(self.value).unwrap_or(usize::MAX).min(input.len());
+                if n == 0 {
+                    (0, None)
+                } else {
+                    self.consume_payload(n as u64);
+                    (n, Some(kind))
                 }
-                State::Version => {
-                    let Some(version) = self.take_byte(&mut rest) else { break None };
-                    if version != VERSION && !self.any_version {
-                        return Err(self.fail(DecodeErrorKind::UnsupportedVersion, u64::from(version), 1));
+            }
+            State::FileEnd => {
+                self.end_file();
+                (0, Some(Kind::FileEnd))
+            }
+            State::FrameEnd => {
+                self.end_frame();
+                (0, Some(Kind::FrameEnd))
+            }
+            State::Failed => return Err(self.fault()),
+            _ => {
+                let mut rest = input.iter();
+                let kind = loop {
+                    let Some(&byte) = rest.next() else { break None };
+                    match self.push(byte) {
+                        Found::Nothing => {}
+                        Found::Fault => return Err(self.fault()),
+                        Found::FrameStart => break Some(Kind::FrameStart),
+                        Found::FileStart => break Some(Kind::FileStart),
+                        Found::MessageStart => break Some(Kind::MessageStart),
                     }
-                    self.version = version;
-                    self.state = State::FileCount;
-                }
-                State::FileCount => {
-                    let Some(files) = self.take_field::<8>(&mut rest) else { break None };
-                    if files > self.limits.borrow().files {
-                        return Err(self.fail(DecodeErrorKind::TooManyFiles, files, 8));
-                    }
-                    self.frame_len = FRAME_HEAD_LEN as u64;
-                    self.files_left = files;
-                    self.state = self.after_file();
-                    let header = FrameHeader { status: self.status, version: self.version, files };
-                    break Some(Span::FrameStart(header));
-                }
-                State::NameLen => {
-                    let Some(len) = self.take_field::<2>(&mut rest) else { break None };
-                    // A two-byte field always fits; the fallback only spares a panic path.
-                    self.name_len = u16::try_from(len).unwrap_or(u16::MAX);
-                    if usize::from(self.name_len) > self.name.as_ref().len() {
-                        return Err(self.fail(DecodeErrorKind::NameTooLong, len, 2));
-                    }
-                    let name_at = input.len().wrapping_sub(rest.len());
-                    if let Some(size) = self.take_name_in_place(&mut rest) {
-                        self.begin_file(size)?;
-                        break Some(Span::FileStart { name: NameSpan::Input { start: name_at }, size });
-                    }
-                    self.state = State::Name;
-                }
-                State::Name => {
-                    if !self.store_name(&mut rest) {
-                        break None;
-                    }
-                    self.filled = 0;
-                    self.state = State::FileLen;
-                }
-                State::FileLen => {
-                    let Some(size) = self.take_field::<8>(&mut rest) else { break None };
-                    self.begin_file(size)?;
-                    break Some(Span::FileStart { name: NameSpan::Stored, size });
-                }
-                State::FileData => {
-                    let Some((start, end)) = self.take_payload(input, &mut rest) else { break None };
-                    break Some(Span::FileData { start, end });
-                }
-                State::FileEnd => {
-                    self.files_left = self.files_left.saturating_sub(1);
-                    self.state = self.after_file();
-                    break Some(Span::FileEnd);
-                }
-                State::MessageLen => {
-                    let Some(size) = self.take_field::<8>(&mut rest) else { break None };
-                    self.announce(8, size, self.limits.borrow().message, DecodeErrorKind::MessageTooLong)?;
-                    self.value = size;
-                    self.state = if size == 0 { State::FrameEnd } else { State::MessageData };
-                    break Some(Span::MessageStart { size });
-                }
-                State::MessageData => {
-                    let Some((start, end)) = self.take_payload(input, &mut rest) else { break None };
-                    break Some(Span::MessageData { start, end });
-                }
-                State::FrameEnd => {
-                    self.state = State::Status;
-                    break Some(Span::FrameEnd);
-                }
-                State::Failed(kind) => return Err(self.fault(kind)),
+                };
+                (input.len().wrapping_sub(rest.len()), kind)
             }
         };
-        Ok(Step { consumed: input.len().wrapping_sub(rest.len()), event: event.map(EventSpan) })
+        Ok(Step { consumed, event: kind.map(|kind| EventSpan { kind, end: consumed }) })
     }
 
     /// Borrows the event that [`step`](Self::step) found in `input`.
     ///
-    /// `input` must be the slice that was given to that `step`, and no other `step` may have come between;
-    /// otherwise the event's bytes are some other bytes, or none.
+    /// `input` must be the slice that was given to that `step`, and nothing may have moved the decoder since;
+    /// otherwise the event's bytes and numbers are some others, or none.
+    #[inline]
     pub fn resolve<'s>(&'s self, span: EventSpan, input: &'s [u8]) -> Event<'s> {
-        match span.0 {
-            Span::FrameStart(header) => Event::FrameStart(header),
-            Span::FileStart { name, size } => {
-                let (source, start) = match name {
-                    NameSpan::Input { start } => (input, start),
-                    NameSpan::Stored => (self.name.as_ref(), 0),
-                };
-                let end = start.saturating_add(usize::from(self.name_len));
-                Event::FileStart { name: source.get(start..end).unwrap_or_default(), size }
-            }
-            Span::FileData { start, end } => Event::FileData(input.get(start..end).unwrap_or_default()),
-            Span::FileEnd => Event::FileEnd,
-            Span::MessageStart { size } => Event::MessageStart { size },
-            Span::MessageData { start, end } => Event::MessageData(input.get(start..end).unwrap_or_default()),
-            Span::FrameEnd => Event::FrameEnd,
+        let data = || input.get(..span.end).unwrap_or_default();
+        match span.kind {
+            Kind::FrameStart => Event::FrameStart(self.header()),
+            Kind::FileStart => Event::FileStart { name: self.stored_name(), size: self.value },
+            Kind::FileData => Event::FileData(data()),
+            Kind::FileEnd => Event::FileEnd,
+            Kind::MessageStart => Event::MessageStart { size: self.value },
+            Kind::MessageData => Event::MessageData(data()),
+            Kind::FrameEnd => Event::FrameEnd,
         }
+    }
+
+    /// Takes a whole frame that lies at the start of `input`, and moves `input` past it.
+    ///
+    /// This is the short way for many small frames: no event, no state, nothing copied. `None` says nothing about
+    /// the stream, only that this way is closed: the frame is not here whole, it is not acceptable, or the decoder
+    /// is inside a frame that was begun otherwise. Nothing is consumed then, and [`decode`](Self::decode) goes on, with
+    /// the same frame or the fault in it. Both ways accept the same frames.
+    ///
+    /// ```
+    /// use tej_core::{Decoder, Limits};
+    ///
+    /// let mut decoder = Decoder::new([0; 64], &Limits::DEFAULT);
+    /// let mut input: &[u8] = b"\x80\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x05Hello\x80\x01\0\0\0";
+    /// let frame = decoder.decode_frame(&mut input).expect("it is here whole");
+    /// assert_eq!(frame.message(), b"Hello");
+    /// assert!(decoder.decode_frame(&mut input).is_none());
+    /// assert_eq!(decoder.decode(&mut input)?, None);
+    /// assert_eq!(decoder.offset(), 28);
+    /// # Ok::<(), tej_core::DecodeError>(())
+    /// ```
+    #[inline]
+    pub fn decode_frame<'i>(&mut self, input: &mut &'i [u8]) -> Option<Frame<'i>> {
+        if !self.is_between_frames() {
+            return None;
+        }
+        let (frame, rest) = Frame::split_from(input, self.limits.borrow(), self.name.as_ref().len())?;
+        *input = rest;
+        self.offset = self.offset.wrapping_add(frame.len() as u64);
+        self.frame_at = self.offset;
+        Some(frame)
     }
 
     /// Says that the input has ended. Call it when the transport reports its end.
@@ -228,7 +287,7 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
     pub fn finish(&self) -> Result<(), DecodeError> {
         match self.state {
             State::Status | State::FrameEnd => Ok(()),
-            State::Failed(kind) => Err(self.fault(kind)),
+            State::Failed => Err(self.fault()),
             _ => Err(DecodeError { kind: DecodeErrorKind::Truncated, value: 0, offset: self.offset }),
         }
     }
@@ -273,98 +332,156 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
         self.limits.borrow()
     }
 
-    fn take_byte(&mut self, rest: &mut &[u8]) -> Option<u8> {
-        let (&byte, tail) = rest.split_first()?;
-        *rest = tail;
-        self.offset = self.offset.wrapping_add(1);
-        Some(byte)
+    /// What `input` holds of the current payload, after which `end` is due; `None` if that is nothing.
+    #[inline]
+    fn take_payload<'i>(&mut self, input: &mut &'i [u8], end: State) -> Option<&'i [u8]> {
+        let chunk = if self.value <= input.len() as u64 {
+            let (chunk, rest) = input.split_at_checked(usize::try_from(self.value).ok()?)?;
+            *input = rest;
+            self.state = end;
+            self.value = 0;
+            chunk
+        } else {
+            if input.is_empty() {
+                return None;
+            }
+            self.value = self.value.wrapping_sub(input.len() as u64);
+            core::mem::take(input)
+        };
+        self.offset = self.offset.wrapping_add(chunk.len() as u64);
+        Some(chunk)
     }
 
-    /// A big-endian field of `W` bytes, at once where the input holds it whole, else byte by byte.
-    fn take_field<const W: usize>(&mut self, rest: &mut &[u8]) -> Option<u64> {
-        if self.filled == 0 {
-            self.value = 0;
-            if let Some((bytes, tail)) = rest.split_first_chunk::<W>() {
-                *rest = tail;
-                self.offset = self.offset.wrapping_add(W as u64);
-                return Some(big_endian(bytes));
+    /// Takes the next byte of a field or a name.
+    #[cold]
+    #[inline(never)]
+    fn push(&mut self, byte: u8) -> Found {
+        self.offset = self.offset.wrapping_add(1);
+        if self.state == State::Name {
+            if let Some(place) =
+                self.name.as_mut().get_mut(usize::from(u16::from_be_bytes(low_two(self.value))))
+            {
+                *place = byte;
+            }
+            self.value = self.value.wrapping_add(1);
+            if self.value == u64::from(self.name_len()) {
+                self.value = 0;
+                self.state = State::FileLen;
+            }
+            return Found::Nothing;
+        }
+        self.value = self.value << 8 | u64::from(byte);
+        self.filled = self.filled.wrapping_add(1);
+        if self.filled < self.state.width() { Found::Nothing } else { self.complete() }
+    }
+
+    /// The current field has its last byte: judges its number and goes on to the next state.
+    #[cold]
+    #[inline(never)]
+    fn complete(&mut self) -> Found {
+        let number = core::mem::take(&mut self.value);
+        self.filled = 0;
+        let limits = self.limits.borrow();
+        let (limit, kind) = match self.state {
+            // Whether the start bit is there is whether the byte is below 0x80 without it.
+            State::Status => (u64::from(!START_BIT), DecodeErrorKind::BadStartBit),
+            State::Version if limits.any_version => (u64::MAX, DecodeErrorKind::UnsupportedVersion),
+            State::Version => (0, DecodeErrorKind::UnsupportedVersion),
+            State::FileCount => (limits.files.into(), DecodeErrorKind::TooManyFiles),
+            State::NameLen => (self.name.as_ref().len() as u64, DecodeErrorKind::NameTooLong),
+            State::FileLen => (limits.file, DecodeErrorKind::FileTooLong),
+            _ => (limits.message, DecodeErrorKind::MessageTooLong),
+        };
+        let excess = match self.state {
+            State::Status => number ^ u64::from(START_BIT),
+            State::Version => number ^ u64::from(VERSION),
+            _ => number,
+        };
+        if excess > limit {
+            return self.fail(kind, number);
+        }
+        match self.state {
+            State::Status => {
+                self.short = [low(number), 0];
+                self.state = State::Version;
+            }
+            State::Version => {
+                let [status, _] = self.short;
+                self.short = [status, low(number)];
+                self.state = State::FileCount;
+            }
+            State::FileCount => {
+                self.begin_files(number);
+                return Found::FrameStart;
+            }
+            State::NameLen => {
+                self.short = low_two(number);
+                self.state = if number == 0 { State::FileLen } else { State::Name };
+            }
+            _ => {
+                let is_file = self.state == State::FileLen;
+                let head = if is_file { 2 + 8 + u64::from(self.name_len()) } else { 8 };
+                if !self.fits_frame(self.offset.wrapping_sub(head), head, number) {
+                    return self.fail(DecodeErrorKind::FrameTooLong, number);
+                }
+                if is_file {
+                    self.begin_file(number);
+                    return Found::FileStart;
+                }
+                self.begin_message(number);
+                return Found::MessageStart;
             }
         }
-        while usize::from(self.filled) < W {
-            let byte = self.take_byte(rest)?;
-            self.value = self.value << 8 | u64::from(byte);
-            self.filled += 1;
-        }
-        self.filled = 0;
-        Some(self.value)
+        Found::Nothing
     }
 
-    /// The name and the file length behind it, if the input holds both whole: then nothing has to be stored.
-    fn take_name_in_place(&mut self, rest: &mut &[u8]) -> Option<u64> {
-        let (_, after_name) = rest.split_at_checked(usize::from(self.name_len))?;
-        let (size, tail) = after_name.split_first_chunk::<8>()?;
-        *rest = tail;
-        self.offset = self.offset.wrapping_add(u64::from(self.name_len)).wrapping_add(8);
-        Some(u64::from_be_bytes(*size))
+    #[inline]
+    fn begin_files(&mut self, files: u64) {
+        let [.., a, b, c, d] = files.to_be_bytes();
+        self.files_left = u32::from_be_bytes([a, b, c, d]);
+        self.await_file_or_message();
     }
 
-    /// Copies what has arrived of the name; true once it is whole.
-    fn store_name(&mut self, rest: &mut &[u8]) -> bool {
-        let missing = self.name_len.saturating_sub(self.filled);
-        let available = u16::try_from(rest.len()).unwrap_or(u16::MAX);
-        let n = missing.min(available);
-        let filled = usize::from(self.filled);
-        let Some((bytes, tail)) = rest.split_at_checked(usize::from(n)) else { return false };
-        if let Some(space) = self.name.as_mut().get_mut(filled..filled + bytes.len()) {
-            space.copy_from_slice(bytes);
-        }
-        *rest = tail;
-        self.offset = self.offset.wrapping_add(u64::from(n));
-        self.filled += n;
-        self.filled == self.name_len
-    }
-
-    fn begin_file(&mut self, size: u64) -> Result<(), DecodeError> {
-        let head = 2 + 8 + u64::from(self.name_len);
-        self.announce(head, size, self.limits.borrow().file, DecodeErrorKind::FileTooLong)?;
+    #[inline]
+    fn begin_file(&mut self, size: u64) {
+        self.files_left = self.files_left.wrapping_sub(1);
         self.value = size;
         self.state = if size == 0 { State::FileEnd } else { State::FileData };
-        Ok(())
     }
 
-    /// Adds `head` bytes of fields, the last of which has just been consumed and announces `size` bytes more.
-    fn announce(
-        &mut self,
-        head: u64,
-        size: u64,
-        limit: u64,
-        kind: DecodeErrorKind,
-    ) -> Result<(), DecodeError> {
-        if size > limit {
-            return Err(self.fail(kind, size, 8));
-        }
-        match self.frame_len.checked_add(head).and_then(|len| len.checked_add(size)) {
-            Some(len) if len <= self.limits.borrow().frame => {
-                self.frame_len = len;
-                Ok(())
-            }
-            _ => Err(self.fail(DecodeErrorKind::FrameTooLong, size, 8)),
-        }
+    #[inline(never)]
+    fn end_file(&mut self) {
+        self.await_file_or_message();
     }
 
-    /// Where in `input` the payload lies that `rest` holds; `None` if it holds none.
-    fn take_payload(&mut self, input: &[u8], rest: &mut &[u8]) -> Option<(usize, usize)> {
-        let n = usize::try_from(self.value).unwrap_or(usize::MAX).min(rest.len());
-        if n == 0 {
-            return None;
-        }
-        let start = input.len().wrapping_sub(rest.len());
-        *rest = rest.get(n..).unwrap_or_default();
-        self.consume_payload(n as u64);
-        Some((start, start.wrapping_add(n)))
+    #[inline]
+    fn await_file_or_message(&mut self) {
+        self.state = if self.files_left == 0 { State::MessageLen } else { State::NameLen };
+    }
+
+    #[inline]
+    fn begin_message(&mut self, size: u64) {
+        self.value = size;
+        self.state = if size == 0 { State::FrameEnd } else { State::MessageData };
+    }
+
+    #[inline]
+    fn end_frame(&mut self) {
+        self.frame_at = self.offset;
+        self.state = State::Status;
+    }
+
+    /// Whether the frame may go on with `head` bytes of fields from `offset` on and the `size` bytes that they announce.
+    #[inline]
+    fn fits_frame(&self, offset: u64, head: u64, size: u64) -> bool {
+        // The difference is exact though the offset may have wrapped: all that lies between was found to fit.
+        let before = offset.wrapping_sub(self.frame_at);
+        let len = before.checked_add(head).and_then(|len| len.checked_add(size));
+        len.is_some_and(|len| len <= self.limits.borrow().frame)
     }
 
     /// `n` is at least 1 and at most the payload that is still to come.
+    #[inline]
     fn consume_payload(&mut self, n: u64) {
         self.offset = self.offset.wrapping_add(n);
         self.value = self.value.wrapping_sub(n);
@@ -373,20 +490,41 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
         }
     }
 
-    fn after_file(&self) -> State {
-        if self.files_left == 0 { State::MessageLen } else { State::NameLen }
+    #[inline]
+    fn header(&self) -> FrameHeader {
+        let [status, version] = self.short;
+        FrameHeader { status: Status::from_wire(status), version, files: self.files_left }
     }
 
-    /// Fails for good at a field of `width` bytes that has just been consumed.
-    fn fail(&mut self, kind: DecodeErrorKind, value: u64, width: u64) -> DecodeError {
-        self.state = State::Failed(kind);
+    #[inline]
+    fn stored_name(&self) -> &[u8] {
+        self.name.as_ref().get(..usize::from(self.name_len())).unwrap_or_default()
+    }
+
+    #[inline]
+    fn name_len(&self) -> u16 {
+        u16::from_be_bytes(self.short)
+    }
+
+    /// Fails for good at the field that has just been completed with `value`.
+    #[cold]
+    #[inline(never)]
+    fn fail(&mut self, kind: DecodeErrorKind, value: u64) -> Found {
+        self.frame_at = self.offset.wrapping_sub(u64::from(self.state.width()));
+        self.state = State::Failed;
+        self.filled = kind as u8;
         self.value = value;
-        self.frame_len = self.offset.wrapping_sub(width);
-        self.fault(kind)
+        Found::Fault
     }
 
-    fn fault(&self, kind: DecodeErrorKind) -> DecodeError {
-        DecodeError { kind, value: self.value, offset: self.frame_len }
+    #[cold]
+    fn fault(&self) -> DecodeError {
+        let kind = DecodeErrorKind::ALL.get(usize::from(self.filled)).copied();
+        DecodeError {
+            kind: kind.unwrap_or(DecodeErrorKind::Truncated),
+            value: self.value,
+            offset: self.frame_at,
+        }
     }
 }
 
@@ -404,7 +542,11 @@ pub struct Step {
 /// [`Decoder::resolve`] turns it into an [`Event`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct EventSpan(Span);
+pub struct EventSpan {
+    kind: Kind,
+    /// Where in the input the event ends; it begins where the input does.
+    end: usize,
+}
 
 /// The caller claims to have moved more payload than there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -424,23 +566,29 @@ impl fmt::Display for PayloadOverrun {
 
 impl core::error::Error for PayloadOverrun {}
 
+/// What happened, where the rest of an event can be had from the decoder and the bytes it consumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-enum Span {
-    FrameStart(FrameHeader),
-    FileStart { name: NameSpan, size: u64 },
-    FileData { start: usize, end: usize },
+enum Kind {
+    FrameStart,
+    FileStart,
+    /// All consumed bytes.
+    FileData,
     FileEnd,
-    MessageStart { size: u64 },
-    MessageData { start: usize, end: usize },
+    MessageStart,
+    /// All consumed bytes.
+    MessageData,
     FrameEnd,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-enum NameSpan {
-    Input { start: usize },
-    Stored,
+/// What comes of bytes that are taken one by one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    Fault,
+    FrameStart,
+    FileStart,
+    MessageStart,
 }
 
 /// What the next byte is, or which event is due before it.
@@ -452,18 +600,39 @@ enum State {
     FileCount,
     NameLen,
     Name,
+    /// A fault was found. Neither the first nor the last, so that `decode` jumps by state without a check of its range.
+    Failed,
     FileLen,
     FileData,
     FileEnd,
     MessageLen,
     MessageData,
     FrameEnd,
-    Failed(DecodeErrorKind),
 }
 
-fn big_endian(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0, |value, &byte| value << 8 | u64::from(byte))
+impl State {
+    /// Bytes of the field that is waited for.
+    const fn width(self) -> u8 {
+        match self {
+            Self::Status | Self::Version => 1,
+            Self::NameLen => 2,
+            _ => 8,
+        }
+    }
 }
 
-// A device pays for this in RAM once per connection, beside its name storage.
-const _: () = assert!(size_of::<Decoder<[u8; 0]>>() <= 40 + 2 * size_of::<usize>());
+/// The last byte of a number that has no others.
+const fn low(number: u64) -> u8 {
+    let [.., byte] = number.to_be_bytes();
+    byte
+}
+
+/// The last two bytes of a number that has no others.
+const fn low_two(number: u64) -> [u8; 2] {
+    let [.., high, low] = number.to_be_bytes();
+    [high, low]
+}
+
+// A device pays for this in RAM once per connection, beside its name storage and its limits.
+const _: () = assert!(size_of::<Decoder<[u8; 0], DefaultLimits>>() == 32);
+const _: () = assert!(size_of::<Decoder<[u8; 0]>>() == 40);

@@ -1,6 +1,7 @@
 //! Heads out, payload past.
 
-use crate::{EncodeError, FRAME_HEAD_LEN, MAX_NAME_LEN, Status, VERSION};
+use crate::frame::frame_head;
+use crate::{EncodeError, FRAME_HEAD_LEN, MAX_NAME_LEN, MIN_FRAME_LEN, Status};
 
 /// The sending half of TEJ v1: yields the small fixed heads of a frame and keeps the books.
 ///
@@ -30,7 +31,7 @@ use crate::{EncodeError, FRAME_HEAD_LEN, MAX_NAME_LEN, Status, VERSION};
 pub struct Encoder {
     /// Bytes of the current frame that have been announced: what is written plus the payload still due.
     frame_len: u64,
-    files_left: u64,
+    files_left: u32,
     remaining: u64,
     state: State,
 }
@@ -47,13 +48,13 @@ impl Encoder {
     /// # Errors
     ///
     /// [`EncodeError::OutOfOrder`] or [`EncodeError::PayloadMissing`] while another frame is unfinished.
-    pub fn start_frame(&mut self, status: Status, files: u64) -> Result<[u8; FRAME_HEAD_LEN], EncodeError> {
+    #[inline]
+    pub fn start_frame(&mut self, status: Status, files: u32) -> Result<[u8; FRAME_HEAD_LEN], EncodeError> {
         self.expect(State::Idle)?;
         self.state = State::Head;
         self.files_left = files;
         self.frame_len = FRAME_HEAD_LEN as u64;
-        let [a, b, c, d, e, f, g, h] = files.to_be_bytes();
-        Ok([status.to_wire(), VERSION, a, b, c, d, e, f, g, h])
+        Ok(frame_head(status, files))
     }
 
     /// Begins the next file. Write [`FileHead::name_len`], the name, [`FileHead::size`], then `size` bytes of data.
@@ -63,6 +64,7 @@ impl Encoder {
     /// [`EncodeError::NameTooLong`] over 65,535 bytes; [`EncodeError::FrameTooLong`] when the frame could not be
     /// counted in 64 bits; [`EncodeError::OutOfOrder`] when all announced files have been sent or no frame was
     /// begun; [`EncodeError::PayloadMissing`] when the file before is unfinished.
+    #[inline]
     pub fn start_file(&mut self, name: &[u8], size: u64) -> Result<FileHead, EncodeError> {
         self.expect(State::Head)?;
         let files_left = self.files_left.checked_sub(1).ok_or(EncodeError::OutOfOrder)?;
@@ -71,6 +73,7 @@ impl Encoder {
         };
         self.announce(2 + 8 + u64::from(name_len), size)?;
         self.files_left = files_left;
+        self.remaining = size;
         self.state = if size == 0 { State::Head } else { State::FileData };
         Ok(FileHead { name_len: name_len.to_be_bytes(), size: size.to_be_bytes() })
     }
@@ -80,14 +83,48 @@ impl Encoder {
     /// # Errors
     ///
     /// As for [`start_file`](Self::start_file); [`EncodeError::OutOfOrder`] also while files are still to come.
+    #[inline]
     pub fn start_message(&mut self, size: u64) -> Result<[u8; 8], EncodeError> {
         self.expect(State::Head)?;
         if self.files_left > 0 {
             return Err(EncodeError::OutOfOrder);
         }
         self.announce(8, size)?;
-        self.state = if size == 0 { State::Idle } else { State::MessageData };
+        self.begin_message(size);
         Ok(size.to_be_bytes())
+    }
+
+    /// Accounts for a whole frame without files whose message goes out in one piece: writes everything before the
+    /// message into `head`, which is often the start of the caller's own buffer. Write `head`, then all `size` bytes
+    /// of the message; the encoder is between two frames again, and no [`payload`](Self::payload) is due.
+    ///
+    /// ```
+    /// use tej_core::{Encoder, MIN_FRAME_LEN, Status};
+    ///
+    /// let mut encoder = Encoder::new();
+    /// let mut head = [0; MIN_FRAME_LEN];
+    /// encoder.message_frame(Status::ZERO, 5, &mut head)?;
+    /// assert!(encoder.is_idle());
+    /// assert_eq!([&head[..], b"Hello"].concat(), b"\x80\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x05Hello");
+    /// # Ok::<(), tej_core::EncodeError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`start_frame`](Self::start_frame), and [`EncodeError::FrameTooLong`]; `head` is untouched.
+    #[inline]
+    pub fn message_frame(
+        &mut self,
+        status: Status,
+        size: u64,
+        head: &mut [u8; MIN_FRAME_LEN],
+    ) -> Result<(), EncodeError> {
+        self.expect(State::Idle)?;
+        self.frame_len = size.checked_add(MIN_FRAME_LEN as u64).ok_or(EncodeError::FrameTooLong)?;
+        let [start @ .., a, b, c, d, e, f, g, h] = head;
+        *start = frame_head(status, 0);
+        [*a, *b, *c, *d, *e, *f, *g, *h] = size.to_be_bytes();
+        Ok(())
     }
 
     /// Says that the next `n` bytes of the current file or message are being written. The last of them ends it.
@@ -95,46 +132,54 @@ impl Encoder {
     /// # Errors
     ///
     /// [`EncodeError::PayloadOverrun`] when that is more than was announced: write none of it.
+    #[inline]
     pub fn payload(&mut self, n: u64) -> Result<(), EncodeError> {
+        let remaining = self.remaining;
         if self.state == State::Aborted {
             return Err(EncodeError::Aborted);
         }
-        let remaining = self.remaining;
-        self.remaining =
-            remaining.checked_sub(n).ok_or(EncodeError::PayloadOverrun { offered: n, remaining })?;
+        if n > remaining {
+            return Err(EncodeError::PayloadOverrun { offered: n, remaining });
+        }
+        self.remaining = remaining.wrapping_sub(n);
         if self.remaining == 0 {
-            match self.state {
-                State::FileData => self.state = State::Head,
-                State::MessageData => self.state = State::Idle,
-                _ => {}
-            }
+            self.state = match self.state {
+                State::FileData => State::Head,
+                State::MessageData => State::Idle,
+                other => other,
+            };
         }
         Ok(())
     }
 
     /// Bytes of the current file or message that are still to be written.
+    #[inline]
     pub fn payload_remaining(&self) -> u64 {
         self.remaining
     }
 
     /// Bytes of the current frame that have been announced so far, or of the last one once it is complete: its
     /// heads, names and payload.
+    #[inline]
     pub fn frame_len(&self) -> u64 {
         self.frame_len
     }
 
     /// Whether no frame is begun: the stream may be ended here, or another frame begun.
+    #[inline]
     pub fn is_idle(&self) -> bool {
         self.state == State::Idle
     }
 
     /// Gives the stream up: every later call returns [`EncodeError::Aborted`]. For a write that failed in the
     /// middle, after which nobody knows what the peer has.
+    #[inline]
     pub fn abort(&mut self) {
         self.state = State::Aborted;
         self.remaining = 0;
     }
 
+    #[inline]
     fn expect(&self, state: State) -> Result<(), EncodeError> {
         match self.state {
             current if current == state => Ok(()),
@@ -144,14 +189,20 @@ impl Encoder {
         }
     }
 
+    #[inline]
     fn announce(&mut self, head: u64, size: u64) -> Result<(), EncodeError> {
         self.frame_len = self
             .frame_len
             .checked_add(head)
             .and_then(|len| len.checked_add(size))
             .ok_or(EncodeError::FrameTooLong)?;
-        self.remaining = size;
         Ok(())
+    }
+
+    #[inline]
+    fn begin_message(&mut self, size: u64) {
+        self.remaining = size;
+        self.state = if size == 0 { State::Idle } else { State::MessageData };
     }
 }
 

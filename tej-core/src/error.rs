@@ -67,6 +67,18 @@ pub enum DecodeErrorKind {
 }
 
 impl DecodeErrorKind {
+    /// All kinds there are.
+    pub const ALL: &'static [Self] = &[
+        Self::BadStartBit,
+        Self::UnsupportedVersion,
+        Self::TooManyFiles,
+        Self::NameTooLong,
+        Self::FileTooLong,
+        Self::MessageTooLong,
+        Self::FrameTooLong,
+        Self::Truncated,
+    ];
+
     /// A stable name for logs and machine-readable output, such as `bad_start_bit`.
     pub const fn name(self) -> &'static str {
         match self {
@@ -103,6 +115,15 @@ pub enum EncodeError {
     },
     /// The frame would be longer than 2⁶⁴ − 1 bytes, which no peer could count.
     FrameTooLong,
+    /// More files than the 2³² − 1 that a frame of ours may have; holds their number.
+    TooManyFiles(u64),
+    /// The buffer does not hold the whole frame.
+    BufferTooSmall {
+        /// Bytes of the frame on the wire.
+        needed: usize,
+        /// Bytes of the buffer.
+        available: usize,
+    },
     /// The stream was given up in the middle of a frame: close it.
     Aborted,
 }
@@ -117,6 +138,10 @@ impl fmt::Display for EncodeError {
                 write!(f, "{offered} bytes of payload offered where {remaining} were announced")
             }
             Self::FrameTooLong => write!(f, "the frame would be longer than 2^64 - 1 bytes"),
+            Self::TooManyFiles(files) => write!(f, "{files} files in one frame are over 4294967295"),
+            Self::BufferTooSmall { needed, available } => {
+                write!(f, "a frame of {needed} bytes does not fit into a buffer of {available}")
+            }
             Self::Aborted => write!(f, "the stream was given up in the middle of a frame"),
         }
     }

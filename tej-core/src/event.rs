@@ -42,8 +42,8 @@ pub enum Event<'a> {
 pub struct FrameHeader {
     /// The custom status, 0 to 127.
     pub status: Status,
-    /// The protocol version, [`VERSION`](crate::VERSION) unless the decoder was told to accept any.
+    /// The protocol version, [`VERSION`](crate::VERSION) unless [`Limits::any_version`](crate::Limits::any_version) is set.
     pub version: u8,
     /// Number of files that follow.
-    pub files: u64,
+    pub files: u32,
 }

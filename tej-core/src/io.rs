@@ -121,7 +121,7 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> FrameWriter<W, B> {
     /// # Errors
     ///
     /// Besides the transport's, those of [`Encoder::start_frame`].
-    pub async fn start_frame(&mut self, status: Status, files: u64) -> Result<(), WriteError<W::Error>> {
+    pub async fn start_frame(&mut self, status: Status, files: u32) -> Result<(), WriteError<W::Error>> {
         self.check()?;
         let head = self.encoder.start_frame(status, files)?;
         self.put(&head).await

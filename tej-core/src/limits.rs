@@ -1,5 +1,7 @@
 //! What a peer may announce.
 
+use core::borrow::Borrow;
+
 /// The most a peer may announce in one frame.
 ///
 /// A number over its limit is refused as soon as its field is complete, before a byte of what it announces is
@@ -9,8 +11,11 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Limits {
-    /// Files in one frame.
-    pub files: u64,
+    /// Accept frames of any version and read them as version 1, as the Python original does; `false` refuses them.
+    pub any_version: bool,
+    /// Files in one frame. More than 2³² − 1, whose heads alone are 40 GiB, are always refused: a decoder counts them
+    /// in 32 bits.
+    pub files: u32,
     /// Bytes of one file.
     pub file: u64,
     /// Bytes of the message.
@@ -21,15 +26,46 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Refuses only what cannot be counted: a frame of more than 2⁶⁴ − 1 bytes.
-    pub const UNLIMITED: Self = Self { files: u64::MAX, file: u64::MAX, message: u64::MAX, frame: u64::MAX };
+    /// Refuses only what cannot be counted (a frame of more than 2⁶⁴ − 1 bytes or 2³² − 1 files), and other versions.
+    pub const UNLIMITED: Self =
+        Self { any_version: false, files: u32::MAX, file: u64::MAX, message: u64::MAX, frame: u64::MAX };
 
     /// For programs that stream files and keep messages: up to 2²⁰ files of any size, and messages up to 16 MiB.
-    pub const DEFAULT: Self = Self { files: 1 << 20, file: u64::MAX, message: 16 << 20, frame: u64::MAX };
+    pub const DEFAULT: Self = Self { files: 1 << 20, message: 16 << 20, ..Self::UNLIMITED };
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self::DEFAULT
+    }
+}
+
+/// [`Limits::DEFAULT`] as a type of size 0: a decoder that holds it pays no RAM for its limits, and less code.
+///
+/// Limits of your own can be a constant in the same way:
+///
+/// ```
+/// use std::borrow::Borrow;
+/// use tej_core::{Decoder, Limits};
+///
+/// struct DeviceLimits;
+///
+/// impl Borrow<Limits> for DeviceLimits {
+///     fn borrow(&self) -> &Limits {
+///         &Limits { files: 16, file: 1 << 20, message: 512, ..Limits::UNLIMITED }
+///     }
+/// }
+///
+/// let decoder = Decoder::new([0; 32], DeviceLimits);
+/// assert_eq!(decoder.limits().message, 512);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct DefaultLimits;
+
+impl Borrow<Limits> for DefaultLimits {
+    #[inline]
+    fn borrow(&self) -> &Limits {
+        &Limits::DEFAULT
     }
 }

@@ -53,13 +53,15 @@ impl Status {
     }
 
     /// The first byte of a frame: the status under a start bit of 1.
+    #[inline]
     pub(crate) const fn to_wire(self) -> u8 {
         START_BIT | self.0
     }
 
-    /// Reads the first byte of a frame; `None` when the start bit is 0.
-    pub(crate) const fn from_wire(byte: u8) -> Option<Self> {
-        if byte & START_BIT == 0 { None } else { Some(Self(byte & !START_BIT)) }
+    /// Reads the first byte of a frame, whose start bit was checked.
+    #[inline]
+    pub(crate) const fn from_wire(byte: u8) -> Self {
+        Self(byte & !START_BIT)
     }
 }
 
@@ -96,4 +98,5 @@ impl fmt::Display for StatusOutOfRange {
 
 impl core::error::Error for StatusOutOfRange {}
 
-const START_BIT: u8 = 0x80;
+/// The first bit of every frame.
+pub(crate) const START_BIT: u8 = 0x80;

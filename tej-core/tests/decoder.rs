@@ -8,8 +8,8 @@ use std::sync::Arc;
 use common::reference::{self, Event, Fault, Frame};
 use common::{by_decode, by_step, decoder, frame, splits_in_three, splits_in_two, vectors};
 use tej_core::{
-    DecodeError, DecodeErrorKind, Decoder, FRAME_HEAD_LEN, FrameHeader, Limits, MAX_NAME_LEN, MIN_FRAME_LEN,
-    PayloadOverrun, Status, VERSION,
+    DecodeError, DecodeErrorKind, Decoder, DefaultLimits, FRAME_HEAD_LEN, FrameHeader, Limits, MAX_NAME_LEN,
+    MIN_FRAME_LEN, PayloadOverrun, Status, VERSION,
 };
 
 #[test]
@@ -390,7 +390,7 @@ fn a_million_empty_files_meet_the_frame_limit() {
     // Each is ten bytes: two lengths, no name, no data.
     let limits = reference::Limits { frame: 10 + 10 * FILES, ..reference::Limits::WIDEST };
     let mut decoder = decoder(&limits);
-    let head = [&b"\x80\x01"[..], &u64::MAX.to_be_bytes()].concat();
+    let head = [&b"\x80\x01"[..], &u64::from(u32::MAX).to_be_bytes()].concat();
     assert!(matches!(decoder.decode(&mut &head[..]), Ok(Some(tej_core::Event::FrameStart(_)))));
     let batch = [0; 10 * 1000];
     let (mut started, mut ended) = (0, 0);
@@ -426,7 +426,7 @@ fn numbers_of_64_bits_meet_their_limit_before_any_data() {
         limits
     };
     let cases = [
-        (&count, below(|limits| limits.files -= 1), "too_many_files", 2),
+        (&count, reference::Limits::WIDEST, "too_many_files", 2),
         (&file, below(|limits| limits.file -= 1), "file_too_long", 13),
         (&file, reference::Limits::WIDEST, "frame_too_long", 13),
         (&message, below(|limits| limits.message -= 1), "message_too_long", 10),
@@ -438,9 +438,24 @@ fn numbers_of_64_bits_meet_their_limit_before_any_data() {
         assert_eq!(by_decode(decoder(&limits), [&stream[..]]).1, expected);
         assert_eq!(by_step(decoder(&limits), stream.chunks(1)).1, expected);
     }
-    let (events, fault) = by_decode(decoder(&reference::Limits::WIDEST), [&count[..]]);
-    assert_eq!(events, [Event::FrameStart { status: 0, version: 1, files: u64::MAX }]);
-    assert_eq!(fault.unwrap().kind, "truncated");
+}
+
+/// The decoder counts files in 32 bits, and cuts no number to them.
+#[test]
+fn four_billion_files_are_one_too_many() {
+    for files in [(1 << 32) - 2, (1 << 32) - 1, 1 << 32, (1 << 32) + 1, 1 << 63] {
+        let head = [&b"\x80\x01"[..], &u64::to_be_bytes(files)].concat();
+        let refused = Fault { kind: "too_many_files", value: files, offset: 2 };
+        let expected = if files < 1 << 32 {
+            let start = Event::FrameStart { status: 0, version: 1, files };
+            (vec![start], Some(Fault { kind: "truncated", value: 0, offset: 10 }))
+        } else {
+            (vec![], Some(refused))
+        };
+        assert_eq!(reference::decode(&head, &reference::Limits::WIDEST), expected);
+        assert_eq!(by_decode(decoder(&reference::Limits::WIDEST), [&head[..]]), expected);
+        assert_eq!(by_step(decoder(&reference::Limits::WIDEST), head.chunks(1)), expected);
+    }
 }
 
 #[test]
@@ -591,7 +606,9 @@ fn the_default_limits_bound_the_number_of_files_and_the_message() {
     assert_eq!((limits.files, limits.message), (1_048_576, 16_777_216));
     assert_eq!((limits.file, limits.frame), (u64::MAX, u64::MAX));
     let unlimited = Limits::UNLIMITED;
-    assert_eq!([unlimited.files, unlimited.file, unlimited.message, unlimited.frame], [u64::MAX; 4]);
+    assert_eq!([unlimited.file, unlimited.message, unlimited.frame], [u64::MAX; 3]);
+    assert_eq!((unlimited.files, unlimited.any_version), (u32::MAX, false));
+    assert_eq!(Decoder::new([0; 1], DefaultLimits).limits(), &limits);
 }
 
 #[test]

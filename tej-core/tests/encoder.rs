@@ -33,8 +33,8 @@ fn all_statuses_and_names_of_every_length_encode() {
 #[test]
 fn heads_are_big_endian_and_as_wide_as_their_fields() {
     let mut encoder = Encoder::new();
-    let head = encoder.start_frame(Status::MAX, 0x0102_0304_0506_0708).unwrap();
-    assert_eq!(head, [0xff, 1, 1, 2, 3, 4, 5, 6, 7, 8]);
+    let head = encoder.start_frame(Status::MAX, 0x0102_0304).unwrap();
+    assert_eq!(head, [0xff, 1, 0, 0, 0, 0, 1, 2, 3, 4]);
     let head = encoder.start_file(&[b'n'; 0x0102], 0x1112_1314_1516_1718).unwrap();
     let expected = FileHead { name_len: [1, 2], size: [0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18] };
     assert_eq!(head, expected);
@@ -203,7 +203,7 @@ fn encode(encoder: &mut Encoder, frame: &Frame, piece: usize) -> Vec<u8> {
         }
     }
     let status = Status::new(frame.status).unwrap();
-    let mut wire = encoder.start_frame(status, frame.files.len() as u64).unwrap().to_vec();
+    let mut wire = encoder.start_frame(status, u32::try_from(frame.files.len()).unwrap()).unwrap().to_vec();
     for (name, data) in &frame.files {
         let head = encoder.start_file(name, data.len() as u64).unwrap();
         wire.extend(head.name_len);

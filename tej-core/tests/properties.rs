@@ -78,7 +78,7 @@ proptest! {
         let mut wire = Vec::new();
         for frame in &frames {
             let status = Status::new(frame.status).unwrap();
-            wire.extend(encoder.start_frame(status, frame.files.len() as u64).unwrap());
+            wire.extend(encoder.start_frame(status, u32::try_from(frame.files.len()).unwrap()).unwrap());
             for (name, data) in &frame.files {
                 let head = encoder.start_file(name, data.len() as u64).unwrap();
                 wire.extend(head.name_len);
@@ -107,7 +107,7 @@ proptest! {
         for (call, n) in calls {
             let zeros = vec![0; n];
             match call {
-                0 => if let Ok(head) = encoder.start_frame(Status::ZERO, n as u64) {
+                0 => if let Ok(head) = encoder.start_frame(Status::ZERO, u32::try_from(n).unwrap()) {
                     wire.extend(head);
                     frames += 1;
                 },

@@ -166,7 +166,7 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
     /// # Errors
     ///
     /// Another frame is unfinished, or the connection failed.
-    pub async fn start_frame(&mut self, status: Status, files: u64) -> Result<(), SendError> {
+    pub async fn start_frame(&mut self, status: Status, files: u32) -> Result<(), SendError> {
         let excuse = Excuse::new(&self.activity);
         self.writer.start_frame(status, files).await?;
         excuse.stands();

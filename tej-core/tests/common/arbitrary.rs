@@ -34,8 +34,10 @@ pub(crate) fn limits() -> impl Strategy<Value = Limits> {
     fn or_most(near: u64) -> impl Strategy<Value = u64> {
         prop_oneof![2 => Just(u64::MAX), 1 => Just(u64::MAX - 1), 2 => 0..near]
     }
+    let files =
+        prop_oneof![2 => Just(u64::from(u32::MAX)), 1 => Just(u64::from(u32::MAX) - 1), 2 => 0..5_u64];
     let name = prop_oneof![Just(65_535), 0..13_u64];
-    let sizes = (or_most(5), name, or_most(25), or_most(41), or_most(200));
+    let sizes = (files, name, or_most(25), or_most(41), or_most(200));
     (any::<bool>(), sizes).prop_map(|(any_version, (files, name, file, message, frame))| Limits {
         any_version,
         files,

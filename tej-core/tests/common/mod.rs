@@ -48,10 +48,19 @@ pub(crate) fn frame(status: u8, files: &[(&[u8], &[u8])], message: &[u8]) -> Fra
 
 /// A decoder that puts up with what `limits` puts up with.
 pub(crate) fn decoder(limits: &reference::Limits) -> Decoder<Vec<u8>, Limits> {
-    let &reference::Limits { any_version, files, name, file, message, frame } = limits;
-    let name = vec![0; usize::try_from(name).unwrap()];
-    let decoder = Decoder::new(name, Limits { files, file, message, frame });
-    if any_version { decoder.accept_any_version() } else { decoder }
+    Decoder::new(vec![0; usize::try_from(limits.name).unwrap()], core_limits(limits))
+}
+
+/// The same limits in the crate's terms.
+pub(crate) fn core_limits(limits: &reference::Limits) -> Limits {
+    let &reference::Limits { any_version, files, name: _, file, message, frame } = limits;
+    Limits {
+        any_version,
+        files: u32::try_from(files).expect("a limit that can be set"),
+        file,
+        message,
+        frame,
+    }
 }
 
 pub(crate) type Outcome = (Vec<Event>, Option<Fault>);
@@ -140,7 +149,7 @@ impl Log {
             tej_core::Event::FrameStart(header) => Event::FrameStart {
                 status: header.status.value(),
                 version: header.version,
-                files: header.files,
+                files: header.files.into(),
             },
             tej_core::Event::FileStart { name, size } => Event::FileStart { name: name.to_vec(), size },
             tej_core::Event::FileData(chunk) => {

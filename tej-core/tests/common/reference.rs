@@ -39,10 +39,11 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Everything the fields can express, of version 1.
+    /// Everything the fields can express, of version 1, but for the number of files, which docs/protocol.md leaves
+    /// to the receiver and the crates cap.
     pub(crate) const WIDEST: Self = Self {
         any_version: false,
-        files: u64::MAX,
+        files: u32::MAX as u64,
         name: u16::MAX as u64,
         file: u64::MAX,
         message: u64::MAX,

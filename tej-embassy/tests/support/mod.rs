@@ -108,7 +108,7 @@ where
     W: Write,
     B: AsRef<[u8]> + AsMut<[u8]>,
 {
-    writer.start_frame(Status::new(frame.status).unwrap(), frame.files.len() as u64).await?;
+    writer.start_frame(Status::new(frame.status).unwrap(), u32::try_from(frame.files.len()).unwrap()).await?;
     for (name, data) in &frame.files {
         writer.start_file(name, data.len() as u64).await?;
         writer.write_payload(data).await?;

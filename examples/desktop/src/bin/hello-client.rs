@@ -16,7 +16,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let (mut receiver, mut sender) = connect(addr, &Config::default()).await?.split();
     let send = async {
-        sender.start_frame(Status::ZERO, paths.len() as u64).await?;
+        sender.start_frame(Status::ZERO, u32::try_from(paths.len())?).await?;
         for path in &paths {
             let mut file = File::open(path).await?;
             let size = file.metadata().await?.len();

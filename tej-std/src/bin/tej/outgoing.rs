@@ -6,7 +6,10 @@ use std::fs::{File, Metadata};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use tej_std::{SendError, Sender, Status, core::MAX_NAME_LEN};
+use tej_std::{
+    SendError, Sender, Status,
+    core::{EncodeError, MAX_NAME_LEN},
+};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::task::block_in_place;
 use walkdir::WalkDir;
@@ -86,7 +89,8 @@ impl Outgoing {
         sender: &mut Sender<W>,
         reporter: &Reporter,
     ) -> Result<u64, NotSent> {
-        sender.start_frame(self.status, self.files()).await?;
+        let files = u32::try_from(self.files()).map_err(|_| EncodeError::TooManyFiles(self.files()));
+        sender.start_frame(self.status, files.map_err(SendError::from)?).await?;
         for (index, source) in self.files.iter().enumerate() {
             match &source.content {
                 Content::File(path) => {

@@ -404,7 +404,7 @@ enum Report<'a> {
         conn: u64,
         status: u8,
         version: u8,
-        files: u64,
+        files: u32,
     },
     File {
         conn: u64,

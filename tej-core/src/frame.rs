@@ -1,0 +1,216 @@
+//! A whole frame in one slice: borrowed from the input, or written into a buffer.
+
+use crate::wire::START_BIT;
+use crate::{EncodeError, FRAME_HEAD_LEN, FrameHeader, Limits, MIN_FRAME_LEN, Status, VERSION};
+
+/// A whole frame that lies in a slice of the caller's, taken by [`Decoder::decode_frame`](crate::Decoder::decode_frame).
+///
+/// It is its bytes on the wire and nothing else; every part of it is borrowed from there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Frame<'a> {
+    header: FrameHeader,
+    files: &'a [u8],
+    message: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    /// Status, version and the number of files.
+    #[inline]
+    pub const fn header(&self) -> FrameHeader {
+        self.header
+    }
+
+    /// The files, in the order they were sent.
+    #[inline]
+    pub const fn files(&self) -> Files<'a> {
+        Files { records: self.files }
+    }
+
+    /// The message; empty where there is none.
+    #[inline]
+    pub const fn message(&self) -> &'a [u8] {
+        self.message
+    }
+
+    /// Bytes of the frame on the wire.
+    #[inline]
+    #[allow(clippy::len_without_is_empty, reason = "no frame is empty")]
+    pub const fn len(&self) -> usize {
+        // They lie side by side in one slice, so that the sum is no longer than a slice can be.
+        MIN_FRAME_LEN.wrapping_add(self.files.len()).wrapping_add(self.message.len())
+    }
+
+    /// The frame at the start of `input` and what follows it; `None` where it is not there whole or not acceptable.
+    ///
+    /// The limits are tested on what is there, so that no sum of announced lengths is ever formed.
+    #[inline]
+    pub(crate) fn split_from(
+        input: &'a [u8],
+        limits: &Limits,
+        name_limit: usize,
+    ) -> Option<(Self, &'a [u8])> {
+        let (&[status, version, ref count @ ..], body) = input.split_first_chunk::<FRAME_HEAD_LEN>()?;
+        if status & START_BIT == 0 || (version != VERSION && !limits.any_version) {
+            return None;
+        }
+        let status = Status::from_wire(status);
+        let files = u32::try_from(u64::from_be_bytes(*count)).ok().filter(|files| *files <= limits.files)?;
+        let after_files =
+            if files == 0 { body } else { Files::skip_acceptable(body, files, limits, name_limit)? };
+        let (message, rest) = split_sized(after_files, limits.message)?;
+        let files_len = body.len().wrapping_sub(after_files.len());
+        let frame =
+            Self { header: FrameHeader { status, version, files }, files: body.get(..files_len)?, message };
+        (frame.len() as u64 <= limits.frame).then_some((frame, rest))
+    }
+}
+
+/// The files of a [`Frame`], one after the other.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Files<'a> {
+    /// What is left of the file records, which were found whole.
+    records: &'a [u8],
+}
+
+impl<'a> Files<'a> {
+    /// What lies behind `count` records, if they are all there and within the limits.
+    fn skip_acceptable(
+        mut records: &'a [u8],
+        count: u32,
+        limits: &Limits,
+        name_limit: usize,
+    ) -> Option<&'a [u8]> {
+        for _ in 0..count {
+            let (file, rest) = File::split_from(records, limits.file)?;
+            if file.name.len() > name_limit {
+                return None;
+            }
+            records = rest;
+        }
+        Some(records)
+    }
+}
+
+impl<'a> Iterator for Files<'a> {
+    type Item = File<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<File<'a>> {
+        let (file, rest) = File::split_from(self.records, u64::MAX)?;
+        self.records = rest;
+        Some(file)
+    }
+}
+
+impl core::iter::FusedIterator for Files<'_> {}
+
+/// A file in memory: one of a [`Frame`], or one to [`encode`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct File<'a> {
+    /// The name: UTF-8 by convention, and where it was received a stranger's: never a path to open as it stands.
+    pub name: &'a [u8],
+    /// The content.
+    pub data: &'a [u8],
+}
+
+impl<'a> File<'a> {
+    #[inline]
+    fn split_from(record: &'a [u8], limit: u64) -> Option<(Self, &'a [u8])> {
+        let (len, rest) = record.split_first_chunk::<2>()?;
+        let (name, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;
+        let (data, rest) = split_sized(rest, limit)?;
+        Some((Self { name, data }, rest))
+    }
+}
+
+/// Writes a whole small frame into `buffer` and returns its length on the wire.
+///
+/// For frames that are in memory anyway. What is large, or is to be streamed, goes past an
+/// [`Encoder`](crate::Encoder), which copies nothing.
+///
+/// ```
+/// use tej_core::{File, Status, encode};
+///
+/// let mut buffer = [0; 64];
+/// let len = encode(Status::ZERO, &[File { name: b"a.txt", data: b"hi" }], b"", &mut buffer)?;
+/// assert_eq!(
+///     &buffer[..len],
+///     b"\x80\x01\0\0\0\0\0\0\0\x01\0\x05a.txt\0\0\0\0\0\0\0\x02hi\0\0\0\0\0\0\0\0"
+/// );
+/// # Ok::<(), tej_core::EncodeError>(())
+/// ```
+///
+/// # Errors
+///
+/// [`EncodeError::BufferTooSmall`] says how long the buffer must be, [`EncodeError::NameTooLong`] that a name is over
+/// 65,535 bytes, [`EncodeError::TooManyFiles`] that there are more than 2³² − 1. Nothing of use is in `buffer` then.
+#[inline]
+pub fn encode(
+    status: Status,
+    files: &[File<'_>],
+    message: &[u8],
+    buffer: &mut [u8],
+) -> Result<usize, EncodeError> {
+    let count = u32::try_from(files.len()).map_err(|_| EncodeError::TooManyFiles(files.len() as u64))?;
+    let available = buffer.len();
+    let written = (|| {
+        let (head, mut space) = buffer.split_first_chunk_mut()?;
+        *head = frame_head(status, count);
+        for file in files {
+            // A name that is too long is found below; here it only must not be cut.
+            let name_len = u16::try_from(file.name.len()).ok()?;
+            space = put(space, &name_len.to_be_bytes())?;
+            space = put(space, file.name)?;
+            space = put(space, &(file.data.len() as u64).to_be_bytes())?;
+            space = put(space, file.data)?;
+        }
+        space = put(space, &(message.len() as u64).to_be_bytes())?;
+        space = put(space, message)?;
+        Some(available.wrapping_sub(space.len()))
+    })();
+    written.ok_or_else(|| why_not(files, message, available))
+}
+
+/// Bytes on the wire of the frame that [`encode`] would write.
+pub fn encoded_len(files: &[File<'_>], message: &[u8]) -> usize {
+    let record =
+        |file: &File<'_>| (2 + 8_usize).saturating_add(file.name.len()).saturating_add(file.data.len());
+    files.iter().map(record).fold(MIN_FRAME_LEN.saturating_add(message.len()), usize::saturating_add)
+}
+
+/// The first bytes of every frame.
+#[inline]
+pub(crate) const fn frame_head(status: Status, files: u32) -> [u8; FRAME_HEAD_LEN] {
+    let [e, f, g, h] = files.to_be_bytes();
+    [status.to_wire(), VERSION, 0, 0, 0, 0, e, f, g, h]
+}
+
+#[cold]
+fn why_not(files: &[File<'_>], message: &[u8], available: usize) -> EncodeError {
+    match files.iter().find(|file| file.name.len() > crate::MAX_NAME_LEN) {
+        Some(file) => EncodeError::NameTooLong(file.name.len()),
+        None => EncodeError::BufferTooSmall { needed: encoded_len(files, message), available },
+    }
+}
+
+/// Copies `bytes` to the start of `space` and returns the rest of it.
+#[inline]
+fn put<'b>(space: &'b mut [u8], bytes: &[u8]) -> Option<&'b mut [u8]> {
+    let (now, later) = space.split_at_mut_checked(bytes.len())?;
+    now.copy_from_slice(bytes);
+    Some(later)
+}
+
+/// The bytes that a 64-bit length announces, if they are there and no more than `limit`, and what follows them.
+#[inline]
+fn split_sized(input: &[u8], limit: u64) -> Option<(&[u8], &[u8])> {
+    let (size, rest) = input.split_first_chunk::<8>()?;
+    let size = u64::from_be_bytes(*size);
+    if size > limit {
+        return None;
+    }
+    rest.split_at_checked(usize::try_from(size).ok()?)
+}
