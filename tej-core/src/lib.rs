@@ -7,10 +7,11 @@ mod encoder;
 mod error;
 mod event;
 mod frame;
-#[cfg(feature = "embedded-io-async")]
 pub mod io;
 mod keep_alive;
 mod limits;
+#[cfg(feature = "heapless")]
+mod owned_frame;
 mod wire;
 
 pub use decoder::{Decoder, EventSpan, PayloadOverrun, Step};
@@ -20,4 +21,6 @@ pub use event::{Event, FrameHeader};
 pub use frame::{File, Files, Frame, encode, encoded_len};
 pub use keep_alive::{KeepAlive, KeepAliveAction, KeepAliveConfig};
 pub use limits::{DefaultLimits, Limits};
+#[cfg(feature = "heapless")]
+pub use owned_frame::{FrameTooLarge, OwnedFrame, encode_to_vec};
 pub use wire::{FRAME_HEAD_LEN, MAX_NAME_LEN, MIN_FRAME_LEN, Status, StatusOutOfRange, VERSION};

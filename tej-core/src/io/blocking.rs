@@ -1,0 +1,262 @@
+//! The loops over `embedded_io`, for transports that block: a UART's driver, a socket of `std` through
+//! `embedded-io-adapters`.
+//!
+//! They are those of [`io`](super) without the waiting; all that they decide is decided in [`DecodeBuffer`] and
+//! [`EncodeBuffer`].
+
+use core::borrow::Borrow;
+
+use embedded_io::{Read, Write};
+
+use super::{DecodeBuffer, EncodeBuffer, ReadError, WriteError};
+use crate::{Decoder, EncodeError, Encoder, Event, Limits, MIN_FRAME_LEN, Status};
+
+/// Reads [`Event`]s from a transport through a buffer of the caller's.
+///
+/// `B` is the buffer, of any length from 1: a longer one means fewer, larger reads and payload chunks. Bytes that
+/// were read ahead of the current event stay in it.
+#[derive(Debug)]
+pub struct FrameReader<R, B, N = [u8; 255], L = &'static Limits> {
+    io: R,
+    buffer: DecodeBuffer<B, N, L>,
+}
+
+impl<R, B, N, L> FrameReader<R, B, N, L>
+where
+    R: Read,
+    B: AsRef<[u8]> + AsMut<[u8]>,
+    N: AsRef<[u8]> + AsMut<[u8]>,
+    L: Borrow<Limits>,
+{
+    /// A reader at the start of a stream. A `buffer` of length 0 makes every read look like the end of the stream.
+    pub const fn new(io: R, buffer: B, decoder: Decoder<N, L>) -> Self {
+        Self { io, buffer: DecodeBuffer::new(buffer, decoder) }
+    }
+
+    /// The next event, or `None` when the stream ended between two frames.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Io`] from the transport; a later call tries again. [`ReadError::Decode`] for a fault of the peer,
+    /// which is sticky, and for an end of the stream inside a frame.
+    #[allow(clippy::should_implement_trait, reason = "a lending iterator")]
+    pub fn next(&mut self) -> Result<Option<Event<'_>>, ReadError<R::Error>> {
+        let span = loop {
+            if let Some(span) = self.buffer.poll()? {
+                break span;
+            }
+            let n = self.io.read(self.buffer.space()).map_err(ReadError::Io)?;
+            if n == 0 {
+                self.buffer.decoder().finish()?;
+                return Ok(None);
+            }
+            self.buffer.filled(n);
+        };
+        Ok(Some(self.buffer.resolve(span)))
+    }
+
+    /// Bytes of the stream that were decoded so far.
+    pub fn offset(&self) -> u64 {
+        self.buffer.decoder().offset()
+    }
+
+    /// The decoder, for its questions: what is left of the payload, the limits.
+    pub fn decoder(&self) -> &Decoder<N, L> {
+        self.buffer.decoder()
+    }
+
+    /// Whether the last event ended a frame, or none was ever begun. Bytes of the next one may have been read ahead.
+    pub fn is_between_frames(&self) -> bool {
+        self.buffer.decoder().is_between_frames()
+    }
+
+    /// The transport, to configure or to close it. Bytes read from it directly are lost to the decoder.
+    pub fn io_mut(&mut self) -> &mut R {
+        &mut self.io
+    }
+
+    /// Gives the transport and the buffer back; bytes that were read ahead are lost.
+    pub fn into_parts(self) -> (R, B) {
+        (self.io, self.buffer.into_bytes())
+    }
+}
+
+/// Writes frames to a transport; payload may come in pieces of any size.
+///
+/// `B` is the staging buffer: heads and small pieces collect in it, so that a head travels with the first bytes
+/// of its payload and small frames share a segment. Slices longer than the free space fill it up, and the rest
+/// goes to the transport directly. With a buffer of length 0 every piece goes out by itself.
+///
+/// Nothing has to leave before [`push`](Self::push) or [`flush`](Self::flush).
+///
+/// # After a failed write
+///
+/// A write that fails leaves the peer with an unknown part of a frame. So after [`WriteError::Io`] or
+/// [`WriteError::Closed`] the writer is *interrupted*: every later call returns [`WriteError::Interrupted`]
+/// ([`EncodeError::Aborted`] from [`commit_payload`](Self::commit_payload)), and the connection can only be closed.
+#[derive(Debug)]
+pub struct FrameWriter<W, B> {
+    io: W,
+    buffer: EncodeBuffer<B>,
+}
+
+impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> FrameWriter<W, B> {
+    /// A writer between two frames.
+    pub const fn new(io: W, stage: B) -> Self {
+        Self { io, buffer: EncodeBuffer::new(stage) }
+    }
+
+    /// Begins a frame of `files` files: [`start_file`](Self::start_file) that many times, each followed by its
+    /// payload, then [`start_message`](Self::start_message) and its payload.
+    ///
+    /// # Errors
+    ///
+    /// Besides the transport's, those of [`Encoder::start_frame`].
+    pub fn start_frame(&mut self, status: Status, files: u32) -> Result<(), WriteError<W::Error>> {
+        let head = self.buffer.encoder_mut()?.start_frame(status, files)?;
+        self.put(&head)
+    }
+
+    /// Begins the next file, of `size` bytes.
+    ///
+    /// # Errors
+    ///
+    /// Besides the transport's, those of [`Encoder::start_file`].
+    pub fn start_file(&mut self, name: &[u8], size: u64) -> Result<(), WriteError<W::Error>> {
+        let head = self.buffer.encoder_mut()?.start_file(name, size)?;
+        self.put(&head.name_len)?;
+        self.put(name)?;
+        self.put(&head.size)
+    }
+
+    /// Begins the message, of `size` bytes; its last byte ends the frame, at once if `size` is 0.
+    ///
+    /// # Errors
+    ///
+    /// Besides the transport's, those of [`Encoder::start_message`].
+    pub fn start_message(&mut self, size: u64) -> Result<(), WriteError<W::Error>> {
+        let head = self.buffer.encoder_mut()?.start_message(size)?;
+        self.put(&head)
+    }
+
+    /// Writes the next bytes of the current file or message, all of `payload`.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::PayloadOverrun`] when that is more than was announced; nothing of it is written.
+    pub fn write_payload(&mut self, payload: &[u8]) -> Result<(), WriteError<W::Error>> {
+        self.buffer.encoder_mut()?.payload(payload.len() as u64)?;
+        self.put(payload)
+    }
+
+    /// Free space of the staging buffer, to produce payload in place (from a disk, a sensor, a generator) instead of
+    /// copying it there; at most the rest of the current payload. Say with
+    /// [`commit_payload`](Self::commit_payload) how much was filled in.
+    ///
+    /// Empty only when no payload is due, or the buffer has no length.
+    ///
+    /// # Errors
+    ///
+    /// Those of the transport: a full buffer is written out first.
+    pub fn payload_space(&mut self) -> Result<&mut [u8], WriteError<W::Error>> {
+        self.buffer.encoder_mut()?;
+        if self.buffer.is_full() {
+            self.push()?;
+        }
+        Ok(self.buffer.space())
+    }
+
+    /// Takes the first `n` bytes of [`payload_space`](Self::payload_space) as the next payload.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::PayloadOverrun`] when `n` is more than that space; nothing is taken.
+    /// [`EncodeError::Aborted`] when the writer is interrupted.
+    pub fn commit_payload(&mut self, n: usize) -> Result<(), EncodeError> {
+        self.buffer.commit(n)
+    }
+
+    /// Writes a whole frame without files, and hands it to the transport.
+    ///
+    /// # Errors
+    ///
+    /// Those of the transport; [`EncodeError::OutOfOrder`] or [`EncodeError::PayloadMissing`] inside another frame.
+    pub fn send_message(&mut self, status: Status, message: &[u8]) -> Result<(), WriteError<W::Error>> {
+        let mut head = [0; MIN_FRAME_LEN];
+        self.buffer.encoder_mut()?.message_frame(status, message.len() as u64, &mut head)?;
+        self.put(&head)?;
+        self.put(message)?;
+        self.push()
+    }
+
+    /// Writes an empty frame of [`Status::PING`], and hands it to the transport.
+    ///
+    /// # Errors
+    ///
+    /// As for [`send_message`](Self::send_message).
+    pub fn send_ping(&mut self) -> Result<(), WriteError<W::Error>> {
+        self.send_message(Status::PING, &[])
+    }
+
+    /// Hands everything staged to the transport, without waiting for it to arrive.
+    ///
+    /// # Errors
+    ///
+    /// Those of the transport.
+    pub fn push(&mut self) -> Result<(), WriteError<W::Error>> {
+        self.buffer.begin()?;
+        while !self.buffer.pending(&[]).is_empty() {
+            self.write_some(&mut &[][..])?;
+        }
+        self.buffer.end();
+        Ok(())
+    }
+
+    /// [`push`](Self::push), then the transport's own `flush`.
+    ///
+    /// # Errors
+    ///
+    /// Those of the transport.
+    pub fn flush(&mut self) -> Result<(), WriteError<W::Error>> {
+        self.push()?;
+        self.buffer.begin()?;
+        self.io.flush().map_err(WriteError::Io)?;
+        self.buffer.end();
+        Ok(())
+    }
+
+    /// The books: what is still to come of the current payload, and whether a frame is open.
+    pub fn encoder(&self) -> &Encoder {
+        self.buffer.encoder()
+    }
+
+    /// The transport, to configure or to close it. Bytes written to it directly break the stream.
+    pub fn io_mut(&mut self) -> &mut W {
+        &mut self.io
+    }
+
+    /// Gives the transport and the staging buffer back; bytes that were staged are lost.
+    pub fn into_parts(self) -> (W, B) {
+        (self.io, self.buffer.into_stage())
+    }
+
+    /// Stages or writes all of `piece`.
+    fn put(&mut self, mut piece: &[u8]) -> Result<(), WriteError<W::Error>> {
+        self.buffer.begin()?;
+        while self.buffer.stage(&mut piece) {
+            self.write_some(&mut piece)?;
+        }
+        self.buffer.end();
+        Ok(())
+    }
+
+    fn write_some(&mut self, piece: &mut &[u8]) -> Result<(), WriteError<W::Error>> {
+        match self.io.write(self.buffer.pending(piece)).map_err(WriteError::Io)? {
+            0 => Err(WriteError::Closed),
+            n => {
+                self.buffer.advance(n, piece);
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Reading without a transport.
+
+use core::borrow::Borrow;
+
+use crate::{DecodeError, Decoder, Event, EventSpan, Limits};
+
+/// A [`Decoder`] and the bytes it has not consumed, without the reading: the part of [`FrameReader`] that is the
+/// same whether the transport is async, blocking or somebody else's.
+///
+/// ```
+/// use std::io::Read;
+/// use tej_core::{Decoder, Event, Limits, io::DecodeBuffer};
+///
+/// let mut transport: &[u8] = b"\x82\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+/// let mut buffer = DecodeBuffer::new([0; 7], Decoder::new([0; 64], &Limits::DEFAULT));
+/// let mut events = 0;
+/// loop {
+///     while let Some(span) = buffer.poll()? {
+///         if let Event::FrameStart(header) = buffer.resolve(span) {
+///             assert!(header.status.is_ping());
+///         }
+///         events += 1;
+///     }
+///     let n = transport.read(buffer.space())?;
+///     if n == 0 {
+///         break;
+///     }
+///     buffer.filled(n);
+/// }
+/// assert_eq!(events, 3);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct DecodeBuffer<B, N = [u8; 255], L = &'static Limits> {
+    bytes: B,
+    /// Where the event that was found last begins, then what is not decoded yet, then the free space.
+    event_at: usize,
+    start: usize,
+    end: usize,
+    decoder: Decoder<N, L>,
+}
+
+impl<B, N, L> DecodeBuffer<B, N, L>
+where
+    B: AsRef<[u8]> + AsMut<[u8]>,
+    N: AsRef<[u8]> + AsMut<[u8]>,
+    L: Borrow<Limits>,
+{
+    /// An empty buffer before `decoder`.
+    pub const fn new(bytes: B, decoder: Decoder<N, L>) -> Self {
+        Self { bytes, event_at: 0, start: 0, end: 0, decoder }
+    }
+
+    /// The next event in the bytes that are here; `None` when all of them are decoded and more are needed.
+    ///
+    /// # Errors
+    ///
+    /// A fault of the peer; sticky.
+    pub fn poll(&mut self) -> Result<Option<EventSpan>, DecodeError> {
+        let input = self.bytes.as_ref().get(self.start..self.end).unwrap_or_default();
+        let step = self.decoder.step(input)?;
+        self.event_at = self.start;
+        self.start = self.start.saturating_add(step.consumed);
+        Ok(step.event)
+    }
+
+    /// Borrows the event that the last [`poll`](Self::poll) found.
+    pub fn resolve(&self, span: EventSpan) -> Event<'_> {
+        let input = self.bytes.as_ref().get(self.event_at..self.end).unwrap_or_default();
+        self.decoder.resolve(span, input)
+    }
+
+    /// The buffer to read into, whole. Call it when [`poll`](Self::poll) returned `None`; bytes not decoded
+    /// yet are dropped otherwise.
+    pub fn space(&mut self) -> &mut [u8] {
+        self.start = 0;
+        self.end = 0;
+        self.bytes.as_mut()
+    }
+
+    /// Says that `n` bytes were read into [`space`](Self::space).
+    pub fn filled(&mut self, n: usize) {
+        self.end = n.min(self.bytes.as_ref().len());
+    }
+
+    /// The buffer itself, for one that can grow. What was read and not decoded lies at its start, or after what was
+    /// decoded: a longer buffer must keep all its bytes where they are.
+    pub fn bytes_mut(&mut self) -> &mut B {
+        &mut self.bytes
+    }
+
+    /// The decoder, for [`Decoder::finish`] and its other questions.
+    pub fn decoder(&self) -> &Decoder<N, L> {
+        &self.decoder
+    }
+
+    /// Gives the buffer back; bytes that were read and not decoded are lost.
+    pub fn into_bytes(self) -> B {
+        self.bytes
+    }
+}

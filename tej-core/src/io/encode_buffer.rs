@@ -1,0 +1,177 @@
+//! Writing without a transport.
+
+use core::fmt;
+
+use crate::{EncodeError, Encoder};
+
+/// An [`Encoder`] and the bytes that have not gone to the transport, without the writing: the part of a frame writer
+/// that is the same whether the transport is async, blocking or somebody else's.
+///
+/// Heads and small pieces of payload collect in the staging buffer `B`, so that a head travels with the first bytes of
+/// its payload and small frames share a segment. Pieces longer than its free space fill it up, and the rest is handed
+/// out where it lies. With a buffer of length 0 every piece goes out by itself.
+///
+/// To write a piece, go on while [`stage`](Self::stage) says so:
+///
+/// ```
+/// use std::io::Write;
+/// use tej_core::{MIN_FRAME_LEN, Status, io::EncodeBuffer};
+///
+/// fn put(buffer: &mut EncodeBuffer<[u8; 64]>, mut piece: &[u8], transport: &mut impl Write) -> std::io::Result<()> {
+///     buffer.begin().map_err(std::io::Error::other)?;
+///     while buffer.stage(&mut piece) {
+///         let n = transport.write(buffer.pending(piece))?;
+///         buffer.advance(n, &mut piece);
+///     }
+///     buffer.end();
+///     Ok(())
+/// }
+///
+/// let mut buffer = EncodeBuffer::new([0; 64]);
+/// let mut transport = Vec::new();
+/// let mut head = [0; MIN_FRAME_LEN];
+/// buffer.encoder_mut()?.message_frame(Status::ZERO, 5, &mut head)?;
+/// put(&mut buffer, &head, &mut transport)?;
+/// put(&mut buffer, b"Hello", &mut transport)?;
+/// assert!(transport.is_empty());
+/// transport.write_all(buffer.pending(b""))?; // push it
+/// assert_eq!(transport, b"\x80\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x05Hello");
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct EncodeBuffer<B> {
+    stage: B,
+    /// Staged bytes, and how many of them the transport has taken: more than 0 only while the stage is being emptied.
+    staged: usize,
+    taken: usize,
+    encoder: Encoder,
+    interrupted: bool,
+}
+
+impl<B: AsRef<[u8]> + AsMut<[u8]>> EncodeBuffer<B> {
+    /// Empty, between two frames.
+    pub const fn new(stage: B) -> Self {
+        Self { stage, staged: 0, taken: 0, encoder: Encoder::new(), interrupted: false }
+    }
+
+    /// The books.
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
+    /// The encoder, whose heads and payload are then to be written.
+    ///
+    /// # Errors
+    ///
+    /// An earlier write did not [`end`](Self::end).
+    pub fn encoder_mut(&mut self) -> Result<&mut Encoder, Interrupted> {
+        if self.interrupted { Err(Interrupted) } else { Ok(&mut self.encoder) }
+    }
+
+    /// Before a piece is written: until [`end`](Self::end), everything else fails, because nobody knows how much of the
+    /// piece the peer has.
+    ///
+    /// # Errors
+    ///
+    /// An earlier write did not end.
+    pub fn begin(&mut self) -> Result<(), Interrupted> {
+        self.encoder_mut()?;
+        self.interrupted = true;
+        Ok(())
+    }
+
+    /// The piece, or the flush of the transport, is done.
+    pub fn end(&mut self) {
+        self.interrupted = false;
+    }
+
+    /// Stages what fits of `piece`, and moves it past that. While this is true, give [`pending`](Self::pending) to the
+    /// transport, tell [`advance`](Self::advance), and ask again.
+    pub fn stage(&mut self, piece: &mut &[u8]) -> bool {
+        if self.taken > 0 {
+            return true;
+        }
+        let capacity = self.stage.as_ref().len();
+        if self.staged == 0 && piece.len() >= capacity {
+            return !piece.is_empty();
+        }
+        let space = self.stage.as_mut().get_mut(self.staged..).unwrap_or_default();
+        let n = space.len().min(piece.len());
+        if let (Some(space), Some((now, later))) = (space.get_mut(..n), piece.split_at_checked(n)) {
+            space.copy_from_slice(now);
+            *piece = later;
+        }
+        self.staged = self.staged.saturating_add(n);
+        self.staged >= capacity
+    }
+
+    /// What is to be written next: the staged bytes, if there are any, else `piece`. Empty when all is written.
+    pub fn pending<'a>(&'a self, piece: &'a [u8]) -> &'a [u8] {
+        if self.staged > 0 {
+            self.stage.as_ref().get(self.taken..self.staged).unwrap_or_default()
+        } else {
+            piece
+        }
+    }
+
+    /// Says that the transport took the first `n` bytes of [`pending`](Self::pending).
+    pub fn advance(&mut self, n: usize, piece: &mut &[u8]) {
+        if self.staged == 0 {
+            *piece = piece.get(n..).unwrap_or_default();
+            return;
+        }
+        self.taken = self.taken.saturating_add(n);
+        if self.taken >= self.staged {
+            self.taken = 0;
+            self.staged = 0;
+        }
+    }
+
+    /// Whether [`space`](Self::space) would be empty for want of room.
+    pub fn is_full(&self) -> bool {
+        self.staged >= self.stage.as_ref().len()
+    }
+
+    /// Free space of the staging buffer, to produce payload in place; at most the rest of the current payload.
+    pub fn space(&mut self) -> &mut [u8] {
+        let remaining = usize::try_from(self.encoder.payload_remaining()).unwrap_or(usize::MAX);
+        let space = self.stage.as_mut().get_mut(self.staged..).unwrap_or_default();
+        let len = space.len().min(remaining);
+        space.get_mut(..len).unwrap_or_default()
+    }
+
+    /// Takes the first `n` bytes of [`space`](Self::space) as the next payload.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::PayloadOverrun`] when `n` is more than that space; nothing is taken.
+    /// [`EncodeError::Aborted`] after an interrupted write.
+    pub fn commit(&mut self, n: usize) -> Result<(), EncodeError> {
+        let free = self.stage.as_ref().len().saturating_sub(self.staged);
+        let Ok(encoder) = self.encoder_mut() else { return Err(EncodeError::Aborted) };
+        if n > free {
+            return Err(EncodeError::PayloadOverrun { offered: n as u64, remaining: free as u64 });
+        }
+        encoder.payload(n as u64)?;
+        self.staged = self.staged.saturating_add(n);
+        Ok(())
+    }
+
+    /// Gives the staging buffer back; bytes that were staged are lost.
+    pub fn into_stage(self) -> B {
+        self.stage
+    }
+}
+
+/// An earlier write failed or was dropped before it was done: the connection can only be closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Interrupted;
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an earlier write did not finish")
+    }
+}
+
+impl core::error::Error for Interrupted {}
