@@ -13,6 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 pub(crate) struct Screen {
     live: bool,
     verbose: bool,
+    lines: Lines,
 }
 
 /// A piece of work in progress. Finish it with [`done`](Self::done); dropping it unfinished leaves no trace on a
@@ -20,6 +21,7 @@ pub(crate) struct Screen {
 pub(crate) struct Work {
     label: &'static str,
     bar: Option<ProgressBar>,
+    lines: Lines,
     begun: Instant,
     /// When something was last said, where nothing can be redrawn.
     said: Cell<Instant>,
@@ -27,7 +29,12 @@ pub(crate) struct Work {
 
 impl Screen {
     pub(crate) fn new(verbose: bool) -> Self {
-        Self { live: std::io::stderr().is_terminal(), verbose }
+        Self { live: std::io::stderr().is_terminal(), verbose, lines: Lines::Output }
+    }
+
+    /// A console that leaves standard output to the results, which a program reads.
+    pub(crate) fn beside_results() -> Self {
+        Self { lines: Lines::Errors, ..Self::new(false) }
     }
 
     /// Whether the user asked to see everything.
@@ -36,12 +43,25 @@ impl Screen {
     }
 
     pub(crate) fn headline(&self, text: &str) {
-        println!("\n{}", style(text).bold());
+        self.lines.print(&format!("\n{}\n", style(text).bold()));
+    }
+
+    /// Text as it stands, its line feeds included.
+    pub(crate) fn say(&self, text: &str) {
+        self.lines.print(text);
+    }
+
+    /// Whether what is said can be seen.
+    pub(crate) fn is_terminal(&self) -> bool {
+        match self.lines {
+            Lines::Output => std::io::stdout().is_terminal(),
+            Lines::Errors => std::io::stderr().is_terminal(),
+        }
     }
 
     /// A step that needs no progress.
     pub(crate) fn note(&self, label: &str, text: &str) {
-        println!("{}", entry(label, text));
+        self.lines.print(&entry(label, text));
     }
 
     /// Begins a step of unknown size.
@@ -52,7 +72,7 @@ impl Screen {
             bar.enable_steady_tick(TICK);
             bar
         });
-        Work::begin(label, bar, text)
+        Work::begin(label, bar, self.lines, text)
     }
 
     /// Begins moving `total` bytes.
@@ -62,7 +82,7 @@ impl Screen {
                 "  {prefix:9.cyan}  {msg:16!} {bar:28} {bytes:>10} of {total_bytes:10} {bytes_per_sec}",
             ))
         });
-        Work::begin(label, bar, text)
+        Work::begin(label, bar, self.lines, text)
     }
 
     /// The last word of a task that failed.
@@ -80,7 +100,7 @@ impl Work {
     pub(crate) fn detail(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.set_message(text.to_owned()),
-            None if self.due() => println!("{}", entry(self.label, &format!("… {text}"))),
+            None if self.due() => self.lines.print(&entry(self.label, &format!("… {text}"))),
             None => {}
         }
     }
@@ -90,7 +110,7 @@ impl Work {
         match &self.bar {
             Some(bar) => bar.set_position(bytes),
             None if self.due() => {
-                println!("{}", entry(self.label, &format!("… {:.1} MiB", mebibytes(bytes))));
+                self.lines.print(&entry(self.label, &format!("… {:.1} MiB", mebibytes(bytes))));
             }
             None => {}
         }
@@ -101,19 +121,19 @@ impl Work {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        println!("{}", entry(self.label, &format!("{text} ({})", seconds(self.begun.elapsed()))));
+        self.lines.print(&entry(self.label, &format!("{text} ({})", seconds(self.begun.elapsed()))));
     }
 
-    fn begin(label: &'static str, bar: Option<ProgressBar>, text: &str) -> Self {
+    fn begin(label: &'static str, bar: Option<ProgressBar>, lines: Lines, text: &str) -> Self {
         match &bar {
             Some(bar) => {
                 bar.set_prefix(label);
                 bar.set_message(text.to_owned());
             }
-            None => println!("{}", entry(label, &format!("{text} …"))),
+            None => lines.print(&entry(label, &format!("{text} …"))),
         }
         let now = Instant::now();
-        Self { label, bar, begun: now, said: Cell::new(now) }
+        Self { label, bar, lines, begun: now, said: Cell::new(now) }
     }
 
     fn due(&self) -> bool {
@@ -149,8 +169,24 @@ pub(crate) fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
+/// Where lines go that stay.
+#[derive(Clone, Copy)]
+enum Lines {
+    Output,
+    Errors,
+}
+
+impl Lines {
+    fn print(self, text: &str) {
+        match self {
+            Self::Output => print!("{text}"),
+            Self::Errors => eprint!("{text}"),
+        }
+    }
+}
+
 fn entry(label: &str, text: &str) -> String {
-    format!("  {}  {text}", style(format!("{label:9}")).cyan())
+    format!("  {}  {text}\n", style(format!("{label:9}")).cyan())
 }
 
 fn template(text: &str) -> ProgressStyle {

@@ -95,8 +95,8 @@ pub(crate) fn prepare(
     let list: String =
         missing.iter().map(|Missing { remedy, reason }| format!("  {remedy}\n      {reason}\n")).collect();
     let list = format!("This machine still needs:\n{list}");
-    print!("{list}");
-    if !consent.given(&list)? {
+    screen.say(&list);
+    if !consent.given(&list, screen)? {
         bail!("nothing was installed");
     }
     install(workspace, &missing, screen)?;
@@ -154,24 +154,24 @@ impl Tools {
 }
 
 impl Consent {
-    /// `list` is what is about to be installed; it was shown on standard output.
-    fn given(&self, list: &str) -> Result<bool> {
+    /// `list` is what is about to be installed; it was shown on `screen`.
+    fn given(&self, list: &str, screen: &Screen) -> Result<bool> {
         if self.yes {
-            println!("Installing it, as --yes says.");
+            screen.say("Installing it, as --yes says.\n");
             return Ok(true);
         }
         if env::var("CI").is_ok_and(|value| is_set(&value)) {
-            println!("Installing it, since CI is set.");
+            screen.say("Installing it, since CI is set.\n");
             return Ok(true);
         }
-        if io::stdin().is_terminal() && io::stdout().is_terminal() {
-            print!("{QUESTION}");
+        if io::stdin().is_terminal() && screen.is_terminal() {
+            screen.say(QUESTION);
             io::stdout().flush()?;
         } else if io::stdin().is_terminal() && io::stderr().is_terminal() {
             // What is asked about went into a file or a pipe.
             eprint!("{list}{QUESTION}");
         } else {
-            println!("Installing it, since there is no terminal to ask on.");
+            screen.say("Installing it, since there is no terminal to ask on.\n");
             return Ok(true);
         }
         let mut reply = String::new();
