@@ -1,10 +1,12 @@
-//! Developer tasks: `cargo xtask demo`, `cargo xtask test`, `cargo xtask setup`.
+//! Developer tasks: `cargo xtask demo`, `cargo xtask test`, `cargo xtask bench`, `cargo xtask
+//! setup`.
 //!
 //! This package is the only place that knows how to set a machine up, how to build firmware on it and how to
 //! boot that firmware in QEMU. It talks to the project's programs the way a stranger would, through their command
 //! lines and the wire, and shares no code with them: what it computes about frames, digests and generated files
 //! is an independent second opinion.
 
+mod bench;
 mod cargo;
 mod demo;
 mod document;
@@ -47,6 +49,7 @@ struct Arguments {
 enum Task {
     Demo(demo::Options),
     Test(test::Options),
+    Bench(bench::Options),
     Setup(setup::Options),
 }
 
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
     let outcome = ready.and_then(|workspace| match arguments.task {
         Task::Demo(options) => demo::run(&workspace, &options),
         Task::Test(options) => test::run(&workspace, &options),
+        Task::Bench(options) => bench::run(&workspace, &options),
         Task::Setup(options) => setup::run(&workspace, &options),
     });
     match outcome {

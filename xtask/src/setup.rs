@@ -22,11 +22,12 @@ use crate::{
     workspace::Workspace,
 };
 
-/// Install what `demo` and `test` need on this machine, and nothing else.
+/// Install what the other commands need on this machine, and nothing else.
 ///
 /// Lists what it would install and why, and asks. What is looked for: a compiler for Cortex-M with its `core` (a rustup
 /// target that is installed already, else Debian's packages, else you are told the rustup command), its linker, QEMU's
-/// ARM machines, rustfmt and clippy, and a virtual environment under target/ with the Python original of the protocol.
+/// ARM machines, rustfmt and clippy, valgrind, and a virtual environment under target/ with the Python original of the
+/// protocol.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
@@ -54,6 +55,8 @@ pub(crate) enum Need {
     Lints,
     /// The Python original of the protocol.
     Python,
+    /// The program that counts instructions.
+    Valgrind,
 }
 
 /// What was asked for and is there.
@@ -62,6 +65,7 @@ pub(crate) struct Tools {
     bare_metal: Option<BareMetal>,
     qemu: Option<PathBuf>,
     python: Option<PathBuf>,
+    valgrind: Option<PathBuf>,
 }
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
@@ -116,6 +120,7 @@ pub(crate) const EVERYTHING: &[Need] = &[
     Need::TargetLints,
     Need::Qemu,
     Need::Python,
+    Need::Valgrind,
 ];
 
 /// The target of the demo's board.
@@ -136,6 +141,10 @@ impl Tools {
         self.python.as_deref().context("the set-up found no Python")
     }
 
+    pub(crate) fn valgrind(&self) -> Result<&Path> {
+        self.valgrind.as_deref().context("the set-up found no valgrind")
+    }
+
     fn describe(&self) -> String {
         let mut parts = Vec::new();
         if let Some(bare_metal) = &self.bare_metal {
@@ -148,6 +157,11 @@ impl Tools {
         }
         if self.python.is_some() {
             parts.push(ORIGINAL.replace("==", " "));
+        }
+        if let Some(valgrind) = &self.valgrind {
+            // "valgrind-3.19.0"
+            let version = process::answer(Command::new(valgrind).arg("--version")).unwrap_or_default();
+            parts.push(version.replace('-', " "));
         }
         if parts.is_empty() { "cargo is all it takes".to_owned() } else { parts.join(", ") }
     }
@@ -283,6 +297,15 @@ fn search(workspace: &Workspace, needs: &[Need]) -> (Tools, Vec<Missing>) {
             tools.python = Some(interpreter);
         } else {
             missing.extend(missing_python(workspace));
+        }
+    }
+    if needs.contains(&Need::Valgrind) {
+        tools.valgrind = process::find_in_path("valgrind");
+        if tools.valgrind.is_none() {
+            missing.push(Missing {
+                remedy: Remedy::Debian { packages: vec!["valgrind"], instead: None },
+                reason: "counts the instructions of the benchmarks, the same on every run",
+            });
         }
     }
     (tools, missing)
