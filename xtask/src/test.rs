@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use console::style;
 
 use crate::{
-    cargo,
+    bench, cargo,
     demo::{MESSAGE, Session},
     exchange::{self, Desktop, Direction, Outcome, Problem, What},
     firmware::{self, Firmware},
@@ -114,6 +114,12 @@ const STEPS: &[Step] = &[
         checks: "unit, integration and documentation tests on the host",
         needs: &[],
         run: host,
+    },
+    Step {
+        name: "codecs",
+        checks: "the codecs that `bench core` compares deliver what they were given, and no lint warns",
+        needs: &[Need::Lints],
+        run: codecs,
     },
     Step {
         name: "no-std",
@@ -253,6 +259,23 @@ fn test(bench: &Bench<'_>, wanted: impl Fn(&str) -> bool) -> Command {
     let mut command = bench.cargo("test");
     command.args(["--features", &features.join(",")]);
     command
+}
+
+/// The workspace of what is measured. Nothing is counted here: a benchmark whose codecs do not do the work is worthless.
+fn codecs(bench: &Bench<'_>) -> Result<()> {
+    let cargo = |arguments: &[&str]| {
+        let mut command = bench.workspace.cargo();
+        command.current_dir(bench::core::folder(bench.workspace)).args(arguments);
+        command
+    };
+    process::run(&mut cargo(&["fmt", "--all", "--check"]))?;
+    process::run(cargo(&["clippy", "--workspace", "--locked", "--all-targets"]).args(DENY_WARNINGS))?;
+    process::run(&mut cargo(&["test", "--workspace", "--locked", "--lib"]))?;
+    let work = bench.screen.work("build", "the programs of `bench core`");
+    let build = cargo(&["build", "--workspace", "--locked"]);
+    let built = cargo::build(build, &bench.workspace.target().join("codecs.log"), &work)?;
+    work.done("the programs of `bench core`");
+    bench::core::check(&built.executables)
 }
 
 fn no_std(bench: &Bench<'_>) -> Result<()> {

@@ -2,27 +2,34 @@
 
 use std::{borrow::Borrow, hint::black_box};
 
-use tej_core::{Decoder, Encoder, Event, Limits, Status};
-
-use crate::{
-    case::{Case, Consumer, Decode, Entry},
+use measure::{
+    Case, Consumer, Decode, List,
     frame::{self, FRAMES, Frame, SLICE},
 };
+use tej_core::{Decoder, Encoder, Event, FRAME_HEAD_LEN, Limits, MIN_FRAME_LEN, Status};
 
-pub(crate) fn cases(slices: u64) -> Vec<Entry> {
-    let decode =
-        |row, read| Entry::new(row, "frame", FRAMES, move || Reads::new(&frame::messages(), read, limits()));
-    vec![
-        decode("decode/msg/contiguous", usize::MAX),
-        decode("decode/msg/1460byte", 1460),
-        decode("decode/msg/7byte", 7),
-        decode("decode/msg/1byte", 1),
-        Entry::new("decode/files8", "frame", FRAMES, || {
-            Reads::new(&frame::with_files(), usize::MAX, limits())
-        }),
-        Entry::new("decode/file/64k", "slice", usize::try_from(slices).unwrap(), move || Slices::new(slices)),
-        Entry::new("encode/msg", "frame", FRAMES, || Heads::new(&frame::messages())),
-    ]
+/// Event by event, out of a buffer or as reads come.
+pub fn events(list: &mut impl List) {
+    for (row, read) in [
+        ("decode/msg/contiguous", usize::MAX),
+        ("decode/msg/1460byte", 1460),
+        ("decode/msg/7byte", 7),
+        ("decode/msg/1byte", 1),
+    ] {
+        list.add(row, "frame", FRAMES, move || Reads::new(&frame::messages(), read, limits()));
+    }
+    list.add("decode/files8", "frame", FRAMES, || Reads::new(&frame::with_files(), usize::MAX, limits()));
+}
+
+/// A large file, slice by slice.
+pub fn slices(list: &mut impl List) {
+    let slices = list.slices();
+    list.add("decode/file/64k", "slice", slices, move || Slices::new(slices));
+}
+
+/// Heads out, messages past.
+pub fn encode(list: &mut impl List) {
+    list.add("encode/msg", "frame", FRAMES, || Heads::new(&frame::messages()));
 }
 
 /// A stream in reads of one size.
@@ -51,32 +58,28 @@ impl<L: Borrow<Limits>> Decode for Reads<L> {
 /// One file in slices of 64 KiB, as they come from a socket into one buffer.
 struct Slices {
     decoder: Decoder<[u8; 255], &'static Limits>,
-    head: Vec<u8>,
-    slice: Vec<u8>,
-    slices: u64,
-    tail: Vec<u8>,
+    reads: Vec<&'static [u8]>,
 }
 
 impl Slices {
-    fn new(slices: u64) -> Self {
-        let frame = &frame::with_files()[0];
-        let (name, _) = &frame.files[0];
-        // The wire of an empty file, cut at the file's length.
-        let mut head = frame::wire(&[Frame { files: vec![(name.clone(), Vec::new())], ..frame.clone() }]);
-        let tail = head.split_off(10 + 2 + name.len() + 8);
-        head.truncate(10 + 2 + name.len());
-        head.extend((slices * SLICE as u64).to_be_bytes());
-        Self { decoder: Decoder::new([0; 255], limits()), head, slice: vec![7; SLICE], slices, tail }
+    fn new(slices: usize) -> Self {
+        let Frame { status, mut files, message } = frame::large(slices);
+        let (name, slice) = files.remove(0);
+        // The wire of an empty file, with the file's length put right.
+        let mut head = frame::wire(&[Frame { status, files: vec![(name.clone(), Vec::new())], message }]);
+        let at = FRAME_HEAD_LEN + 2 + name.len();
+        let tail = head.split_off(at + 8);
+        head.truncate(at);
+        head.extend(((slices * SLICE) as u64).to_be_bytes());
+        Self { decoder: Decoder::new([0; 255], limits()), reads: frame::reads(head, slice, slices, tail) }
     }
 }
 
 impl Decode for Slices {
     fn decode<C: Consumer>(&mut self, consumer: &mut C) {
-        drain(&mut self.decoder, black_box(&self.head), consumer);
-        for _ in 0..self.slices {
-            drain(&mut self.decoder, black_box(&self.slice), consumer);
+        for read in black_box(&self.reads) {
+            drain(&mut self.decoder, read, consumer);
         }
-        drain(&mut self.decoder, black_box(&self.tail), consumer);
         self.decoder.finish().expect("whole frames");
     }
 }
@@ -103,7 +106,7 @@ fn drain<C: Consumer, L: Borrow<Limits>>(
 struct Heads {
     encoder: Encoder,
     frames: Vec<(Status, Vec<u8>)>,
-    heads: Vec<[u8; 18]>,
+    heads: Vec<[u8; MIN_FRAME_LEN]>,
 }
 
 impl Heads {
@@ -112,7 +115,7 @@ impl Heads {
             .iter()
             .map(|frame| (Status::new(frame.status).expect("a status"), frame.message.clone()))
             .collect();
-        Self { encoder: Encoder::new(), heads: vec![[0; 18]; frames.len()], frames }
+        Self { encoder: Encoder::new(), heads: vec![[0; MIN_FRAME_LEN]; frames.len()], frames }
     }
 }
 
@@ -120,7 +123,7 @@ impl Case for Heads {
     fn pass(&mut self) {
         for ((status, message), head) in black_box(&self.frames).iter().zip(&mut self.heads) {
             let size = message.len() as u64;
-            let (frame, length) = head.split_at_mut(10);
+            let (frame, length) = head.split_at_mut(FRAME_HEAD_LEN);
             frame.copy_from_slice(&self.encoder.start_frame(*status, 0).expect("between frames"));
             length.copy_from_slice(&self.encoder.start_message(size).expect("inside the frame"));
             self.encoder.payload(size).expect("as announced");
@@ -128,7 +131,6 @@ impl Case for Heads {
         black_box(&self.heads);
     }
 
-    #[cfg(test)]
     fn frames(&mut self) -> Vec<Frame> {
         self.pass();
         let stream =
@@ -141,4 +143,20 @@ impl Case for Heads {
 /// As programs keep them: in a place of their own, of which the compiler does not know what it holds.
 fn limits() -> &'static Limits {
     Box::leak(Box::new(black_box(Limits::DEFAULT)))
+}
+
+#[cfg(test)]
+mod tests {
+    use measure::Checked;
+
+    use super::*;
+
+    #[test]
+    fn every_case_delivers_what_was_sent() {
+        let mut checked = Checked::default();
+        events(&mut checked);
+        slices(&mut checked);
+        encode(&mut checked);
+        assert_eq!(checked.rows().len(), 7);
+    }
 }

@@ -1,0 +1,7 @@
+//! Whole responses out of a buffer.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    measure::main(measure_httparse::messages)
+}

@@ -1,0 +1,7 @@
+//! Responses as reads come.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    measure::main(measure_httparse::reads)
+}

@@ -1,0 +1,7 @@
+//! Messages into a buffer.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    measure::main(measure_length_delimited::encode)
+}

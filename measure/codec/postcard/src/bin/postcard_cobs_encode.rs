@@ -1,0 +1,7 @@
+//! Messages in COBS into a buffer.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    measure::main(measure_postcard::cobs_encode)
+}

@@ -1,0 +1,7 @@
+//! Messages out of a buffer.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    measure::main(measure_postcard::messages)
+}
