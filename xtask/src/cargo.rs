@@ -1,7 +1,7 @@
 //! Running cargo: for the host, and for bare metal with whatever toolchain this machine has for it.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     io::Write,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -101,13 +101,16 @@ impl BareMetal {
     }
 
     pub(crate) fn describe(&self) -> String {
+        let version = |rustc: &OsStr| {
+            let version = process::answer(Command::new(rustc).arg("--version")).unwrap_or_default();
+            version.split(' ').nth(1).unwrap_or("?").to_owned()
+        };
         match self {
-            Self::Installed => "Cortex-M target of the host's toolchain".to_owned(),
+            Self::Installed => {
+                format!("rustc {} with its own targets for bare metal", version(&host_compiler()))
+            }
             Self::Debian { .. } => {
-                let version =
-                    process::answer(Command::new(DEBIAN_RUSTC).arg("--version")).unwrap_or_default();
-                let number = version.split(' ').nth(1).unwrap_or("?");
-                format!("Debian's rustc {number} with its core sources")
+                format!("Debian's rustc {} with its core sources", version(DEBIAN_RUSTC.as_ref()))
             }
         }
     }
@@ -208,9 +211,12 @@ fn run_with(
 }
 
 fn host_sysroot(workspace: &Workspace) -> Option<PathBuf> {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc"));
-    process::answer(Command::new(rustc).args(["--print", "sysroot"]).current_dir(workspace.root()))
+    process::answer(Command::new(host_compiler()).args(["--print", "sysroot"]).current_dir(workspace.root()))
         .map(PathBuf::from)
+}
+
+fn host_compiler() -> OsString {
+    std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())
 }
 
 fn libraries(sysroot: &Path) -> PathBuf {

@@ -49,22 +49,12 @@ impl Footprint {
     /// Reads it off an ELF file.
     pub(crate) fn read(elf: &[u8]) -> Result<Self> {
         let file = object::File::parse(elf).context("the firmware is no ELF file")?;
-        let sections = file.sections().filter_map(|section| {
-            let SectionFlags::Elf { sh_flags } = section.flags() else { return None };
-            Some(Section {
-                allocated: sh_flags & u64::from(elf::SHF_ALLOC) != 0,
-                writable: sh_flags & u64::from(elf::SHF_WRITE) != 0,
-                loaded: section.kind() != SectionKind::UninitializedData,
-                address: section.address(),
-                size: section.size(),
-            })
-        });
         let stack = file
             .symbols()
             .find(|symbol| symbol.name() == Ok("_stack_start"))
             .context("the firmware has no symbol _stack_start")?
             .address();
-        Self::of(sections, stack)
+        Self::of(sections(&file), stack)
     }
 
     /// `stack` is the address that the stack grows down from.
@@ -74,7 +64,7 @@ impl Footprint {
         // The tables of debuggers and of defmt are in the file, but neither loaded nor reserved.
         for section in sections.into_iter().filter(|section| section.allocated && section.size > 0) {
             // `.data` counts twice: its initial values lie in flash.
-            if section.loaded {
+            if section.is_in_flash() {
                 footprint.flash += section.size;
             }
             if section.writable {
@@ -90,6 +80,24 @@ impl Footprint {
     }
 }
 
+/// The bytes of flash that a program occupies: code, constants and the initial values of variables.
+pub(crate) fn flash(program: &object::File<'_>) -> u64 {
+    sections(program).filter(Section::is_in_flash).map(|section| section.size).sum()
+}
+
+fn sections(program: &object::File<'_>) -> impl Iterator<Item = Section> {
+    program.sections().filter_map(|section| {
+        let SectionFlags::Elf { sh_flags } = section.flags() else { return None };
+        Some(Section {
+            allocated: sh_flags & u64::from(elf::SHF_ALLOC) != 0,
+            writable: sh_flags & u64::from(elf::SHF_WRITE) != 0,
+            loaded: section.kind() != SectionKind::UninitializedData,
+            address: section.address(),
+            size: section.size(),
+        })
+    })
+}
+
 /// What counts of an ELF section.
 struct Section {
     /// Takes part in the running program.
@@ -99,6 +107,12 @@ struct Section {
     loaded: bool,
     address: u64,
     size: u64,
+}
+
+impl Section {
+    fn is_in_flash(&self) -> bool {
+        self.allocated && self.loaded
+    }
 }
 
 /// The folder under `examples/`.

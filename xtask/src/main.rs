@@ -1,5 +1,5 @@
-//! Developer tasks: `cargo xtask demo`, `cargo xtask test`, `cargo xtask bench`, `cargo xtask
-//! setup`.
+//! Developer tasks: `cargo xtask demo`, `cargo xtask test`, `cargo xtask bench`, `cargo xtask size`,
+//! `cargo xtask setup`.
 //!
 //! This package is the only place that knows how to set a machine up, how to build firmware on it and how to
 //! boot that firmware in QEMU. It talks to the project's programs the way a stranger would, through their command
@@ -23,6 +23,7 @@ mod qemu;
 mod relay;
 mod screen;
 mod setup;
+mod size;
 mod table;
 mod tej;
 mod test;
@@ -50,6 +51,7 @@ enum Task {
     Demo(demo::Options),
     Test(test::Options),
     Bench(bench::Options),
+    Size(size::Options),
     Setup(setup::Options),
 }
 
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         Task::Demo(options) => demo::run(&workspace, &options),
         Task::Test(options) => test::run(&workspace, &options),
         Task::Bench(options) => bench::run(&workspace, &options),
+        Task::Size(options) => size::run(&workspace, &options),
         Task::Setup(options) => setup::run(&workspace, &options),
     });
     match outcome {

@@ -24,7 +24,7 @@ use crate::{
 
 /// Install what the other commands need on this machine, and nothing else.
 ///
-/// Lists what it would install and why, and asks. What is looked for: a compiler for Cortex-M with its `core` (a rustup
+/// Lists what it would install and why, and asks. What is looked for: a compiler for microcontrollers with its `core` (a rustup
 /// target that is installed already, else Debian's packages, else you are told the rustup command), its linker, QEMU's
 /// ARM machines, rustfmt and clippy, valgrind, and a virtual environment under target/ with the Python original of the
 /// protocol.
@@ -127,6 +127,12 @@ pub(crate) const EVERYTHING: &[Need] = &[
 pub(crate) const CORTEX_M3: &str = "thumbv7m-none-eabi";
 /// The smallest of its family: no compare-and-swap.
 pub(crate) const CORTEX_M0: &str = "thumbv6m-none-eabi";
+/// With instructions for signal processing.
+pub(crate) const CORTEX_M4: &str = "thumbv7em-none-eabi";
+/// The successor of the Cortex-M3.
+pub(crate) const CORTEX_M33: &str = "thumbv8m.main-none-eabi";
+/// Small RISC-V microcontrollers, without atomics.
+pub(crate) const RISCV32: &str = "riscv32imc-unknown-none-elf";
 
 impl Tools {
     pub(crate) fn bare_metal(&self) -> Result<&BareMetal> {
@@ -337,11 +343,11 @@ fn missing_part(part: Part, targets: &[&str]) -> Missing {
                 packages: DEBIAN_TOOLCHAIN.to_vec(),
                 instead: Some(format!("rustup target add {}", targets.join(" "))),
             },
-            reason: "a compiler for Cortex-M, with the sources of `core` to build it from",
+            reason: "a compiler for microcontrollers, with the sources of `core` to build it from",
         },
         Part::Linker => Missing {
             remedy: Remedy::Debian { packages: vec!["lld"], instead: None },
-            reason: "the linker for Cortex-M",
+            reason: "the linker for microcontrollers",
         },
     }
 }

@@ -98,7 +98,7 @@ const SET_UP_CHECKS: &str = "what the steps need is there";
 const STEPS: &[Step] = &[
     Step {
         name: "fmt",
-        checks: "rustfmt changes nothing, board crates included",
+        checks: "rustfmt changes nothing, in crates outside of the workspace either",
         needs: &[Need::Lints],
         run: fmt,
     },
@@ -205,8 +205,9 @@ impl Bench<'_> {
 
 fn fmt(bench: &Bench<'_>) -> Result<()> {
     process::run(bench.workspace.cargo().args(["fmt", "--all", "--check"]))?;
-    for folder in bench.workspace.board_crates()? {
-        process::run(bench.workspace.cargo().current_dir(folder).args(["fmt", "--check"]))?;
+    let workspace = bench.workspace;
+    for folder in [workspace.board_crates()?, workspace.measured_crates()?].concat() {
+        process::run(workspace.cargo().current_dir(folder).args(["fmt", "--check"]))?;
     }
     Ok(())
 }

@@ -86,11 +86,21 @@ impl Workspace {
         &self.packages
     }
 
-    /// The folders of the crates under `examples/` that are built for a board and are no members of the workspace.
+    /// The folders of the crates that are built for a board and are no members of the workspace.
     pub(crate) fn board_crates(&self) -> Result<Vec<PathBuf>> {
+        self.outsiders("examples")
+    }
+
+    /// The folders of the crates whose programs are measured, which are no members of the workspace either.
+    pub(crate) fn measured_crates(&self) -> Result<Vec<PathBuf>> {
+        self.outsiders("measure")
+    }
+
+    /// The crates in `folder` that are no members of the workspace.
+    fn outsiders(&self, folder: &str) -> Result<Vec<PathBuf>> {
         let mut crates = Vec::new();
-        let examples = self.root.join("examples");
-        for entry in examples.read_dir().with_context(|| format!("cannot list {}", examples.display()))? {
+        let folder = self.root.join(folder);
+        for entry in folder.read_dir().with_context(|| format!("cannot list {}", folder.display()))? {
             let folder = entry?.path();
             let manifest = folder.join("Cargo.toml");
             if manifest.is_file() && self.packages.iter().all(|member| member.manifest != manifest) {

@@ -1,0 +1,36 @@
+//! What the types of `tej-core` occupy on the target: a variable for each, as large as the type.
+//!
+//! `cargo xtask size` reads the sizes of the symbols. Storage that the caller chooses counts as the caller chose it: none
+//! for names and buffers, and transports without state.
+
+#![no_std]
+#![no_main]
+
+use footprint::asynchronous::Port;
+use tej_core::{Decoder, Encoder, KeepAlive, Limits, io};
+
+#[unsafe(no_mangle)]
+extern "C" fn main() -> ! {
+    loop {}
+}
+
+/// A variable of the size of each type, under the type's name in the results.
+macro_rules! sizes {
+    ($($name:literal: $type:ty,)*) => {$(
+        const _: () = {
+            #[used]
+            #[unsafe(export_name = concat!("ram/", $name))]
+            static SIZE: [u8; size_of::<$type>()] = [0; size_of::<$type>()];
+        };
+    )*};
+}
+
+sizes! {
+    "decoder": Decoder<[u8; 0], &'static Limits>,
+    "encoder": Encoder,
+    "keep_alive": KeepAlive,
+    "limits": Limits,
+    "decode_buffer": io::DecodeBuffer<[u8; 0], [u8; 0], &'static Limits>,
+    "reader_async": io::FrameReader<Port, [u8; 0], [u8; 0], &'static Limits>,
+    "writer_async": io::FrameWriter<Port, [u8; 0]>,
+}

@@ -1,0 +1,28 @@
+//! What all of the measured programs have, the empty one included: start code, a panic handler and a driver.
+//!
+//! Each program under `src/bin` is a small firmware that does one thing with `tej-core`. What `tej-core` costs is its
+//! size less that of the program `empty`. Nothing of it can be optimised away, because all the input comes from
+//! registers and everything that is found out goes to registers.
+
+#![no_std]
+
+pub mod asynchronous;
+pub mod decoding;
+pub mod device;
+pub mod encoding;
+mod start;
+
+/// A zeroed array of the program's own. Use it in `main` itself, which runs once.
+#[macro_export]
+macro_rules! buffer {
+    ($len:literal) => {{
+        static mut BUFFER: [u8; $len] = [0; $len];
+        // SAFETY: `main` runs once, so this is the only reference.
+        unsafe { &mut *(&raw mut BUFFER) }
+    }};
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}

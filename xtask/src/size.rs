@@ -1,0 +1,231 @@
+//! `cargo xtask size`: what tej-core costs on a device, in flash and in RAM.
+//!
+//! The programs are in `measure/footprint`: small firmware, each of which does one thing with tej-core. What it costs is
+//! the size of the whole linked image less that of an empty one, so every helper and `memcpy` counts.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context, Result, ensure};
+use object::{Object, ObjectSection, ObjectSymbol};
+
+use crate::{
+    cargo::{self, BareMetal},
+    document,
+    figure::{self, Figure},
+    firmware,
+    screen::Screen,
+    setup::{self, CORTEX_M0, CORTEX_M3, CORTEX_M4, CORTEX_M33, Consent, Need, RISCV32},
+    workspace::Workspace,
+};
+
+/// Measure what tej-core costs on microcontrollers: flash for what a firmware does with it, RAM for each of its types.
+///
+/// Builds small programs for each target and reads their ELF files. `size/TARGET/…` is the flash of a whole program, code
+/// and constants, less that of an empty one with the same start code and driver. `ram/TARGET/…` is what a type occupies,
+/// without the storage for names and buffers, which is of the caller's choice. A run for all targets replaces the table in
+/// docs/benchmarks.md.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  cargo xtask size                                all targets, into docs/benchmarks.md
+  cargo xtask size --target thumbv7m-none-eabi    one of them, while working on it; nothing is stored
+  cargo xtask size --json > size.jsonl            one object per figure
+  cargo xtask size --check                        fail when a target is missed
+
+What is large in a program: `llvm-nm -CS --size-sort target/firmware/TARGET/release/decoder`.
+The exit code is 0 when everything could be measured, whether the targets are met or not, unless --check is given.")]
+pub(crate) struct Options {
+    /// One JSON object per figure on standard output, and nothing else there.
+    #[arg(long)]
+    json: bool,
+
+    /// Exit with 1 when a figure misses what it is held to.
+    #[arg(long)]
+    check: bool,
+
+    /// Only this target; can be repeated. Nothing is stored.
+    #[arg(long, value_name = "TARGET", value_parser = TARGETS)]
+    target: Vec<String>,
+
+    #[command(flatten)]
+    consent: Consent,
+}
+
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
+    let screen = if options.json { Screen::beside_results() } else { Screen::new(false) };
+    screen.headline("Footprint");
+    let targets = TARGETS
+        .into_iter()
+        .filter(|target| options.target.is_empty() || options.target.iter().any(|wanted| wanted == target));
+    let targets: Vec<_> = targets.collect();
+    let needs: Vec<_> = targets.iter().copied().map(Need::Target).collect();
+    let tools = setup::prepare(workspace, &needs, &options.consent, &screen)?;
+    let bare_metal = tools.bare_metal()?;
+    let mut figures = Vec::new();
+    for target in &targets {
+        let programs = Programs::build(workspace, bare_metal, target, &screen)?;
+        figures.extend(programs.figures().with_context(|| format!("in the programs for {target}"))?);
+    }
+    figure::print(&figures, options.json)?;
+    if targets.len() == TARGETS.len() {
+        let path = workspace.root().join("docs").join("benchmarks.md");
+        let how = format!(
+            "Bytes, by {} and its linker, with {}. Nothing in it depends on the machine.",
+            bare_metal.describe(),
+            profile(&folder(workspace))?
+        );
+        document::store(&path, "size", &format!("{how}\n\n{}", figure::markdown(&figures)))?;
+        screen.note("stored", "docs/benchmarks.md");
+    }
+    let held: Vec<_> = figures.iter().filter_map(Figure::passes).collect();
+    let missed = held.iter().filter(|passes| !**passes).count();
+    screen.note("result", &format!("{missed} of {} figures miss what they are held to", held.len()));
+    Ok(if options.check && missed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The programs for one target, built.
+struct Programs<'a> {
+    target: &'a str,
+    files: Vec<PathBuf>,
+}
+
+impl<'a> Programs<'a> {
+    fn build(
+        workspace: &Workspace,
+        bare_metal: &BareMetal,
+        target: &'a str,
+        screen: &Screen,
+    ) -> Result<Self> {
+        let mut command = bare_metal.cargo(workspace, &folder(workspace), "build", target);
+        command.args(["--release", "--locked", "--bins"]);
+        let work =
+            screen.work("build", &format!("programs for {target} (`core` comes first: a minute or two)"));
+        let built = cargo::build(command, &workspace.target().join("size.log"), &work)?;
+        work.done(&format!("programs for {target}"));
+        Ok(Self { target, files: built.executables })
+    }
+
+    fn figures(&self) -> Result<Vec<Figure>> {
+        let empty = self.read(EMPTY)?;
+        let mut figures = Vec::new();
+        for row in self.rows()? {
+            let program = self.read(&row)?;
+            ensure!(
+                program.device == empty.device,
+                "{row} has a driver of {} bytes, and {EMPTY} one of {}: they cannot be compared",
+                program.device,
+                empty.device
+            );
+            let cost = program.flash.checked_sub(empty.flash).context("it is smaller than nothing")?;
+            figures.push(self.figure("size", &row, cost));
+        }
+        let ram = self.read(RAM)?;
+        ensure!(!ram.types.is_empty(), "{RAM} has no symbols {RAM_SYMBOLS}…");
+        figures.extend(ram.types.iter().map(|(name, size)| self.figure("ram", name, *size)));
+        for (kind, of, row, ..) in HELD {
+            let row = format!("{kind}/{}/{row}", self.target);
+            ensure!(
+                !applies(of, self.target) || figures.iter().any(|figure| figure.row == row),
+                "something is demanded of {row}, which is not measured"
+            );
+        }
+        Ok(figures)
+    }
+
+    /// The programs that have a row, simple ones first.
+    fn rows(&self) -> Result<Vec<String>> {
+        let mut rows = Vec::new();
+        for file in &self.files {
+            let name = file.file_name().and_then(|name| name.to_str()).context("a program without a name")?;
+            if ![EMPTY, RAM].contains(&name) {
+                rows.push(name.to_owned());
+            }
+        }
+        rows.sort_by_key(|row| {
+            (FIRST.iter().position(|first| first == row).unwrap_or(FIRST.len()), row.clone())
+        });
+        Ok(rows)
+    }
+
+    fn read(&self, name: &str) -> Result<Program> {
+        let file = self.files.iter().find(|file| file.ends_with(name));
+        let file = file.with_context(|| format!("no program {name} was built"))?;
+        let elf = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        Program::read(&elf).with_context(|| format!("in {}", file.display()))
+    }
+
+    fn figure(&self, kind: &str, row: &str, bytes: u64) -> Figure {
+        #[expect(clippy::cast_precision_loss, reason = "a microcontroller's memory is far smaller")]
+        let figure = Figure::lower(format!("{kind}/{}/{row}", self.target), bytes as f64, "B");
+        let held = HELD.iter().find(|(its_kind, of, its_row, ..)| {
+            *its_kind == kind && applies(of, self.target) && *its_row == row
+        });
+        match held {
+            Some((.., must, aim)) => figure.held_to(*must, *aim),
+            None => figure,
+        }
+    }
+}
+
+/// What is read off a program.
+struct Program {
+    flash: u64,
+    /// What of it is the driver.
+    device: u64,
+    /// Names and sizes of the types that it has variables for.
+    types: Vec<(String, u64)>,
+}
+
+impl Program {
+    fn read(elf: &[u8]) -> Result<Self> {
+        let file = object::File::parse(elf).context("no ELF file")?;
+        let device = file.section_by_name(".device").context("no section .device")?.size();
+        let mut types: Vec<_> = file
+            .symbols()
+            .filter_map(|symbol| {
+                let name = symbol.name().ok()?.strip_prefix(RAM_SYMBOLS)?;
+                Some((name.to_owned(), symbol.size()))
+            })
+            .collect();
+        types.sort();
+        Ok(Self { flash: firmware::flash(&file), device, types })
+    }
+}
+
+/// The settings of the release profile, as the manifest has them.
+fn profile(folder: &Path) -> Result<String> {
+    let path = folder.join("Cargo.toml");
+    let manifest = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let lines = manifest.lines().skip_while(|line| *line != "[profile.release]").skip(1);
+    let settings = lines.take_while(|line| !line.is_empty()).map(|line| format!("`{line}`"));
+    let settings: Vec<_> = settings.collect();
+    ensure!(!settings.is_empty(), "{} has no [profile.release]", path.display());
+    Ok(settings.join(", "))
+}
+
+fn folder(workspace: &Workspace) -> PathBuf {
+    workspace.root().join("measure").join("footprint")
+}
+
+fn applies(of: &str, target: &str) -> bool {
+    of == EVERY || of == target
+}
+
+const TARGETS: [&str; 5] = [CORTEX_M0, CORTEX_M3, CORTEX_M4, CORTEX_M33, RISCV32];
+/// What the others are compared with.
+const EMPTY: &str = "empty";
+/// The program with a variable for each type, and the beginning of those variables' names.
+const RAM: &str = "ram";
+const RAM_SYMBOLS: &str = "ram/";
+/// The rows that come before the others.
+const FIRST: [&str; 4] = ["decoder", "encoder", "both", "both_async"];
+/// What figures are held to, by their kind, target and row: the most that passes, and the aim.
+const HELD: [(&str, &str, &str, f64, f64); 3] = [
+    ("size", CORTEX_M3, "decoder", 1250.0, 800.0),
+    ("size", CORTEX_M3, "both", 1600.0, 1200.0),
+    ("ram", EVERY, "decoder", 48.0, 32.0),
+];
+const EVERY: &str = "*";
