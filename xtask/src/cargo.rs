@@ -80,13 +80,14 @@ impl BareMetal {
             if subcommand == "clippy" {
                 command.env("CARGO", DEBIAN_CARGO);
             }
-            let linker_of_target = format!("CARGO_TARGET_{}_LINKER", target.to_uppercase().replace('-', "_"));
+            // By `cfg`, since cargo does not find what is set for a target with a dot in its name.
+            let linker =
+                format!("target.'cfg(target_os = \"none\")'.linker = {:?}", linker.display().to_string());
             command
                 .env("RUSTC", DEBIAN_RUSTC)
                 // Building `core` from its sources is not stable yet.
                 .env("RUSTC_BOOTSTRAP", "1")
-                .env(linker_of_target, linker)
-                .args(["-Z", "build-std=core"]);
+                .args(["--config", &linker, "-Z", "build-std=core"]);
         }
         command
     }

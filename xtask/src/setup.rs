@@ -117,6 +117,9 @@ pub(crate) const EVERYTHING: &[Need] = &[
     Need::Lints,
     Need::Target(CORTEX_M3),
     Need::Target(CORTEX_M0),
+    Need::Target(CORTEX_M4),
+    Need::Target(CORTEX_M33),
+    Need::Target(RISCV32),
     Need::TargetLints,
     Need::Qemu,
     Need::Python,
@@ -390,7 +393,11 @@ fn install(workspace: &Workspace, missing: &[Missing], screen: &Screen) -> Resul
         .copied()
         .collect();
     if !packages.is_empty() {
-        install_packages(workspace, &packages, screen)?;
+        let instead = missing.iter().find_map(|missing| match &missing.remedy {
+            Remedy::Debian { instead, .. } => instead.as_deref(),
+            _ => None,
+        });
+        install_packages(workspace, &packages, instead.unwrap_or_default(), screen)?;
     }
     for missing in missing {
         if let Remedy::Environment { interpreter, place } = &missing.remedy {
@@ -401,7 +408,8 @@ fn install(workspace: &Workspace, missing: &[Missing], screen: &Screen) -> Resul
     Ok(())
 }
 
-fn install_packages(workspace: &Workspace, packages: &[&str], screen: &Screen) -> Result<()> {
+/// `instead` is what else would help.
+fn install_packages(workspace: &Workspace, packages: &[&str], instead: &str, screen: &Screen) -> Result<()> {
     // A list that could not be refreshed may still be good enough: the installation decides.
     let updated = update_lists(workspace, screen);
     if let Err(error) = &updated {
@@ -415,7 +423,7 @@ fn install_packages(workspace: &Workspace, packages: &[&str], screen: &Screen) -
         }
         if offered.is_none_or(|offered| offered < required) {
             bail!(
-                "this Debian offers no Rust {}.{} (package {}). With rustup: rustup target add {CORTEX_M3} {CORTEX_M0}",
+                "this Debian offers no Rust {}.{} (package {}). With rustup: {instead}",
                 required.0,
                 required.1,
                 DEBIAN_TOOLCHAIN[0]

@@ -206,7 +206,8 @@ fn profile(folder: &Path) -> Result<String> {
     Ok(settings.join(", "))
 }
 
-fn folder(workspace: &Workspace) -> PathBuf {
+/// The crate with the programs.
+pub(crate) fn folder(workspace: &Workspace) -> PathBuf {
     workspace.root().join("measure").join("footprint")
 }
 
@@ -229,3 +230,35 @@ const HELD: [(&str, &str, &str, f64, f64); 3] = [
     ("ram", EVERY, "decoder", 48.0, 32.0),
 ];
 const EVERY: &str = "*";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn programs(names: &[&str], target: &'static str) -> Programs<'static> {
+        Programs { target, files: names.iter().map(|name| Path::new("/target").join(name)).collect() }
+    }
+
+    #[test]
+    fn every_program_but_two_has_a_row() {
+        let programs = programs(&["ram", "both", "zebra", "decoder", "empty", "ant"], CORTEX_M3);
+        assert_eq!(programs.rows().unwrap(), ["decoder", "both", "ant", "zebra"]);
+    }
+
+    #[test]
+    fn figures_are_held_on_their_targets() {
+        let held = |target, kind, row, bytes| programs(&[], target).figure(kind, row, bytes).passes();
+        assert_eq!(held(CORTEX_M3, "size", "decoder", 1250), Some(true));
+        assert_eq!(held(CORTEX_M3, "size", "decoder", 1251), Some(false));
+        assert_eq!(held(CORTEX_M0, "size", "decoder", 1251), None);
+        assert_eq!(held(CORTEX_M3, "size", "both", 1601), Some(false));
+        assert!(TARGETS.iter().all(|target| held(target, "ram", "decoder", 49) == Some(false)));
+        assert_eq!(held(CORTEX_M3, "ram", "encoder", 4096), None);
+    }
+
+    #[test]
+    fn what_is_not_measured_is_not_passed_over() {
+        assert!(programs(&["empty"], CORTEX_M3).figures().is_err());
+        assert!(Program::read(b"#!/bin/sh\n").is_err());
+    }
+}

@@ -21,6 +21,7 @@ use crate::{
     qemu::{Device, Stack},
     screen::{self, Screen},
     setup::{self, CORTEX_M0, CORTEX_M3, Consent, Need, Tools},
+    size,
     table::{Cell, Column, Table, thousands},
     tej,
     workspace::{Package, Workspace},
@@ -349,8 +350,8 @@ fn firmware(bench: &Bench<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The crates outside the workspace: all are linted for their board; libraries are linted, tested and documented on the
-/// host as well.
+/// The crates outside the workspace: all are linted for their board, and the measured programs for one; libraries are
+/// linted, tested and documented on the host as well.
 fn boards(bench: &Bench<'_>) -> Result<()> {
     let bare_metal = bench.tools()?.bare_metal()?;
     for folder in bench.workspace.board_crates()? {
@@ -374,7 +375,8 @@ fn boards(bench: &Bench<'_>) -> Result<()> {
             process::run(for_board().arg("--release").args(DENY_WARNINGS))?;
         }
     }
-    Ok(())
+    let mut measured = bare_metal.cargo(bench.workspace, &size::folder(bench.workspace), "clippy", CORTEX_M3);
+    process::run(measured.args(["--locked", "--release", "--all-features"]).args(DENY_WARNINGS))
 }
 
 /// The demo's exchange, a damaged one, strangers, and a good one again, all on one boot.

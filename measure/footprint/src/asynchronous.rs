@@ -48,6 +48,7 @@ pub fn run<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-async fn ready() {
+/// Waits for the device.
+pub async fn ready() {
     poll_fn(|_| if device::is_ready() { Poll::Ready(()) } else { Poll::Pending }).await;
 }

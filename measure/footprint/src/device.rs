@@ -13,7 +13,7 @@ pub fn receive(buffer: &mut [u8]) -> &[u8] {
         }
         while !is_ready() {}
         // SAFETY: a register.
-        *byte = unsafe { (&raw const REGISTERS.data).read_volatile() as u8 };
+        *byte = unsafe { (&raw const REGISTERS.data).read_volatile() };
         n += 1;
     }
     buffer.get(..n).unwrap_or_default()
@@ -25,7 +25,7 @@ pub fn receive(buffer: &mut [u8]) -> &[u8] {
 pub fn send(bytes: &[u8]) {
     for &byte in bytes {
         // SAFETY: a register.
-        unsafe { (&raw mut REGISTERS.data).write_volatile(u32::from(byte)) };
+        unsafe { (&raw mut REGISTERS.data).write_volatile(byte) };
     }
 }
 
@@ -49,7 +49,7 @@ pub fn is_ready() -> bool {
 #[repr(C)]
 struct Registers {
     status: u32,
-    data: u32,
+    data: u8,
     what: u32,
     value: u64,
 }
@@ -58,6 +58,10 @@ unsafe extern "C" {
     static mut REGISTERS: Registers;
 }
 
-/// Keeps all of it in programs that call only a part, and hides from the optimiser how it is called.
+// Kept in programs that call only a part, and their callers hidden from the optimiser.
 #[used]
-static DRIVER: (fn(&mut [u8]) -> &[u8], fn(&[u8]), fn(u32, u64)) = (receive, send, report);
+static RECEIVE: fn(&mut [u8]) -> &[u8] = receive;
+#[used]
+static SEND: fn(&[u8]) = send;
+#[used]
+static REPORT: fn(u32, u64) = report;

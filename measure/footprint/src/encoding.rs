@@ -6,7 +6,9 @@ use tej_core::{EncodeError, Encoder, Status};
 
 use crate::device;
 
-/// Sends a frame with one file and a message, all of which the optimiser knows nothing about.
+/// Sends a frame with one file and a message, head by head.
+///
+/// In a straight line, as firmware does, so that the optimiser may leave out what it can prove of the order.
 #[inline]
 pub fn send_frame(
     encoder: &mut Encoder,

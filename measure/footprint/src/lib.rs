@@ -10,7 +10,10 @@ pub mod asynchronous;
 pub mod decoding;
 pub mod device;
 pub mod encoding;
+pub mod opaque;
 mod start;
+
+pub use start::stop;
 
 /// A zeroed array of the program's own. Use it in `main` itself, which runs once.
 #[macro_export]
@@ -24,5 +27,5 @@ macro_rules! buffer {
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
+    stop()
 }

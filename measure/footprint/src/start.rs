@@ -30,3 +30,9 @@ extern "C" fn start() -> ! {
     }
     main()
 }
+
+/// The end of a program that has nothing more to do.
+#[expect(clippy::empty_loop, reason = "the smallest there is, to be compared with")]
+pub fn stop() -> ! {
+    loop {}
+}

@@ -3,7 +3,7 @@
 #![no_std]
 #![no_main]
 
-use footprint::{buffer, decoding, device, encoding};
+use footprint::{buffer, decoding, device, encoding, opaque::any};
 use tej_core::{Decoder, Encoder, Event, Limits, Status};
 
 #[unsafe(no_mangle)]
@@ -21,7 +21,7 @@ extern "C" fn main() -> ! {
                         let name = device::receive(name);
                         let data = device::receive(data);
                         let message = device::receive(message);
-                        let sent = encoding::send_frame(&mut encoder, Status::PING, name, data, message);
+                        let sent = encoding::send_frame(&mut encoder, any(Status::ZERO), name, data, message);
                         if let Err(error) = sent {
                             encoding::fail(&error);
                         }

@@ -8,6 +8,7 @@ use core::hint::black_box;
 use footprint::{
     asynchronous::{self, Port},
     buffer, decoding, device,
+    opaque::any,
 };
 use tej_core::{
     Decoder, Event, Limits, Status,
@@ -28,7 +29,9 @@ extern "C" fn main() -> ! {
                         let name = device::receive(name);
                         let data = device::receive(data);
                         let message = device::receive(message);
-                        if let Err(error) = send_frame(&mut writer, Status::PING, name, data, message).await {
+                        if let Err(error) =
+                            send_frame(&mut writer, any(Status::ZERO), name, data, message).await
+                        {
                             fail(&error);
                         }
                     }

@@ -3,9 +3,7 @@
 #![no_std]
 #![no_main]
 
-use footprint as _;
-
 #[unsafe(no_mangle)]
 extern "C" fn main() -> ! {
-    loop {}
+    footprint::stop()
 }

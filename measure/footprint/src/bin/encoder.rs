@@ -3,7 +3,7 @@
 #![no_std]
 #![no_main]
 
-use footprint::{buffer, device, encoding};
+use footprint::{buffer, device, encoding, opaque::any};
 use tej_core::{Encoder, Status};
 
 #[unsafe(no_mangle)]
@@ -14,7 +14,7 @@ extern "C" fn main() -> ! {
         let name = device::receive(name);
         let data = device::receive(data);
         let message = device::receive(message);
-        if let Err(error) = encoding::send_frame(&mut encoder, Status::PING, name, data, message) {
+        if let Err(error) = encoding::send_frame(&mut encoder, any(Status::ZERO), name, data, message) {
             encoding::fail(&error);
         }
     }

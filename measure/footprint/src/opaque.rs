@@ -1,0 +1,18 @@
+//! Values that the optimiser knows nothing about, for the programs that must be right whatever they are.
+
+use core::hint::black_box;
+
+/// Some value of the type: the optimiser cannot know which.
+pub fn any<T>(value: T) -> T {
+    black_box(value)
+}
+
+/// A value that may have become any other in the meantime.
+pub fn hidden<T>(value: &mut T) -> &mut T {
+    black_box(value)
+}
+
+/// Uses all of a value, so that it has to be computed.
+pub fn seen<T>(value: T) {
+    black_box(value);
+}
