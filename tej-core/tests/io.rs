@@ -2,15 +2,17 @@
 
 #![cfg(feature = "embedded-io-async")]
 
+#[path = "common/arbitrary.rs"]
+mod arbitrary;
 mod common;
 
 use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 
-use common::arbitrary::{config, cut, cuts, frames, limits, streams};
+use arbitrary::{config, cuts, frames, limits, streams};
 use common::reference::{self, Fault, Frame};
-use common::{Log, Outcome, decoder, fault, frame, splits_in_three, splits_in_two, vectors};
+use common::{Log, Outcome, cut, decoder, fault, frame, splits_in_three, splits_in_two, vectors};
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use futures_lite::future::block_on;
 use proptest::collection::vec;

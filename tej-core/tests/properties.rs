@@ -1,10 +1,12 @@
 //! Whatever arrives, however it is cut: the decoder reads what the reference reads, the encoder yields what it reads.
 
+#[path = "common/arbitrary.rs"]
+mod arbitrary;
 mod common;
 
-use common::arbitrary::{config, cut, cuts, frames, limits, streams};
+use arbitrary::{config, cuts, frames, limits, streams};
 use common::reference::{self, Event};
-use common::{Log, by_decode, by_step, decoder, fault};
+use common::{Log, by_decode, by_step, cut, decoder, fault};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tej_core::{Encoder, KeepAlive, KeepAliveAction, KeepAliveConfig, Status};

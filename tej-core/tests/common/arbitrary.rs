@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::reference::{Frame, Limits};
+use super::common::reference::{Frame, Limits};
 
 /// How often a property is tried: enough to have found every planted fault, few enough for every build. A case that
 /// fails is printed whole, so nothing is kept in files beside the tests.
@@ -51,19 +51,6 @@ pub(crate) fn limits() -> impl Strategy<Value = Limits> {
 /// Lengths of pieces; zeros are pieces, too.
 pub(crate) fn cuts() -> impl Strategy<Value = Vec<usize>> {
     prop_oneof![vec(0..4_usize, 0..200), vec(0..40_usize, 0..20)]
-}
-
-/// `stream` in pieces of the lengths of `cuts`, and its rest in one.
-pub(crate) fn cut<'a>(stream: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
-    let mut rest = stream;
-    let mut pieces = Vec::new();
-    for &len in cuts {
-        let (piece, tail) = rest.split_at(len.min(rest.len()));
-        pieces.push(piece);
-        rest = tail;
-    }
-    pieces.push(rest);
-    pieces
 }
 
 #[derive(Clone, Debug)]

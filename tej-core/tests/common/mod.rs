@@ -2,7 +2,6 @@
 
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 
-pub(crate) mod arbitrary;
 pub(crate) mod reference;
 
 use std::borrow::Borrow;
@@ -191,6 +190,19 @@ pub(crate) fn fault(error: DecodeError) -> Fault {
     };
     assert_eq!(error.kind.name(), kind);
     Fault { kind, value: error.value, offset: error.offset }
+}
+
+/// `stream` in pieces of the lengths of `cuts`, and its rest in one.
+pub(crate) fn cut<'a>(stream: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
+    let mut rest = stream;
+    let mut pieces = Vec::new();
+    for &len in cuts {
+        let (piece, tail) = rest.split_at(len.min(rest.len()));
+        pieces.push(piece);
+        rest = tail;
+    }
+    pieces.push(rest);
+    pieces
 }
 
 /// Every way to cut `bytes` in two, empty pieces included.
