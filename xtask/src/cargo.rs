@@ -165,7 +165,12 @@ pub(crate) fn build(mut command: Command, log: &Path, work: &Work) -> Result<Bui
     Ok(built)
 }
 
-/// Runs a command that not even a signal ends, with its progress in `work` and everything it says in `log`.
+/// Runs a command with its progress in `work` and everything it says in `log`.
+pub(crate) fn run(command: &mut Command, log: &Path, work: &Work) -> Result<()> {
+    run_with(Guarded::spawn, command, log, work, |line| work.detail(line))
+}
+
+/// Like [`run`], but not even a signal ends the command.
 pub(crate) fn run_spared(command: &mut Command, log: &Path, work: &Work) -> Result<()> {
     run_with(Guarded::spare, command, log, work, |line| work.detail(line))
 }

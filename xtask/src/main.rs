@@ -1,5 +1,4 @@
-//! Developer tasks: `cargo xtask demo`, `cargo xtask test`, `cargo xtask bench`, `cargo xtask size`,
-//! `cargo xtask setup`.
+//! Developer tasks: `cargo xtask demo`, `cargo xtask test`, and what measures and proves.
 //!
 //! This package is the only place that knows how to set a machine up, how to build firmware on it and how to
 //! boot that firmware in QEMU. It talks to the project's programs the way a stranger would, through their command
@@ -14,6 +13,7 @@ mod exchange;
 mod figure;
 mod firmware;
 mod frame;
+mod fuzz;
 mod hostile;
 mod log;
 mod pattern;
@@ -27,6 +27,7 @@ mod size;
 mod table;
 mod tej;
 mod test;
+mod tool;
 mod workspace;
 
 use std::process::ExitCode;
@@ -52,6 +53,7 @@ enum Task {
     Test(test::Options),
     Bench(bench::Options),
     Size(size::Options),
+    Fuzz(fuzz::Options),
     Setup(setup::Options),
 }
 
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&workspace, &options),
         Task::Bench(options) => bench::run(&workspace, &options),
         Task::Size(options) => size::run(&workspace, &options),
+        Task::Fuzz(options) => fuzz::run(&workspace, &options),
         Task::Setup(options) => setup::run(&workspace, &options),
     });
     match outcome {

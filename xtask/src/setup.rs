@@ -19,6 +19,7 @@ use crate::{
     cargo::{self, BareMetal},
     process,
     screen::Screen,
+    tool::{self, Tool},
     workspace::Workspace,
 };
 
@@ -26,8 +27,8 @@ use crate::{
 ///
 /// Lists what it would install and why, and asks. What is looked for: a compiler for microcontrollers with its `core` (a rustup
 /// target that is installed already, else Debian's packages, else you are told the rustup command), its linker, QEMU's
-/// ARM machines, rustfmt and clippy, valgrind, and a virtual environment under target/ with the Python original of the
-/// protocol.
+/// ARM machines, rustfmt and clippy, valgrind, a virtual environment under target/ with the Python original of the
+/// protocol, and for the fuzz targets a C++ compiler and, under target/ as well, cargo-fuzz.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
@@ -57,6 +58,10 @@ pub(crate) enum Need {
     Python,
     /// The program that counts instructions.
     Valgrind,
+    /// A compiler for C++.
+    Cxx,
+    /// A program that comes as a crate.
+    Tool(Tool),
 }
 
 /// What was asked for and is there.
@@ -66,6 +71,7 @@ pub(crate) struct Tools {
     qemu: Option<PathBuf>,
     python: Option<PathBuf>,
     valgrind: Option<PathBuf>,
+    programs: Vec<Tool>,
 }
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
@@ -124,6 +130,8 @@ pub(crate) const EVERYTHING: &[Need] = &[
     Need::Qemu,
     Need::Python,
     Need::Valgrind,
+    Need::Cxx,
+    Need::Tool(tool::FUZZ),
 ];
 
 /// The target of the demo's board.
@@ -172,6 +180,7 @@ impl Tools {
             let version = process::answer(Command::new(valgrind).arg("--version")).unwrap_or_default();
             parts.push(version.replace('-', " "));
         }
+        parts.extend(self.programs.iter().map(|tool| format!("{} {}", tool.package, tool.version)));
         if parts.is_empty() { "cargo is all it takes".to_owned() } else { parts.join(", ") }
     }
 }
@@ -223,6 +232,8 @@ enum Remedy {
     Debian { packages: Vec<&'static str>, instead: Option<String> },
     /// A virtual environment with the Python original, made by this interpreter.
     Environment { interpreter: PathBuf, place: PathBuf },
+    /// A crate's program, into a folder under target/.
+    Tool { tool: Tool, place: PathBuf },
     /// Only the user can do it.
     Tell(String),
 }
@@ -254,6 +265,7 @@ impl std::fmt::Display for Remedy {
             Self::Environment { place, .. } => {
                 write!(f, "pip install {ORIGINAL}   (into {})", place.display())
             }
+            Self::Tool { tool, place } => write!(f, "{tool}   (into {})", place.display()),
             Self::Tell(command) => f.write_str(command),
         }
     }
@@ -317,7 +329,40 @@ fn search(workspace: &Workspace, needs: &[Need]) -> (Tools, Vec<Missing>) {
             });
         }
     }
+    if needs.contains(&Need::Cxx) && !has_cxx() {
+        missing.push(Missing {
+            remedy: Remedy::Debian { packages: vec!["g++"], instead: None },
+            reason: "a C++ compiler: libFuzzer is compiled along with the fuzz targets",
+        });
+    }
+    for tool in tools_in(needs) {
+        if tool.is_installed(workspace) {
+            tools.programs.push(tool);
+        } else {
+            missing.push(Missing {
+                remedy: Remedy::Tool { tool, place: workspace.tools() },
+                reason: tool.reason,
+            });
+        }
+    }
     (tools, missing)
+}
+
+/// Each once, in the order of their first mention.
+fn tools_in(needs: &[Need]) -> Vec<Tool> {
+    let mut tools = Vec::new();
+    for need in needs {
+        match need {
+            Need::Tool(tool) if !tools.contains(tool) => tools.push(*tool),
+            _ => {}
+        }
+    }
+    tools
+}
+
+/// What the build script of a C++ library would run.
+fn has_cxx() -> bool {
+    env::var_os("CXX").is_some() || process::find_in_path("c++").is_some()
 }
 
 fn missing_lints(workspace: &Workspace) -> Option<Missing> {
@@ -403,6 +448,9 @@ fn install(workspace: &Workspace, missing: &[Missing], screen: &Screen) -> Resul
         if let Remedy::Environment { interpreter, place } = &missing.remedy {
             screen.note("set-up", &format!("pip install {ORIGINAL}"));
             install_original(interpreter, place)?;
+        }
+        if let Remedy::Tool { tool, .. } = missing.remedy {
+            tool.install(workspace, screen)?;
         }
     }
     Ok(())
@@ -549,6 +597,13 @@ mod tests {
     fn what_only_the_user_can_do_is_told() {
         let tell = Missing { remedy: Remedy::Tell("rustup component add clippy".into()), reason: "lints" };
         assert_eq!(tell.by_hand().unwrap(), "  rustup component add clippy\n      lints");
+    }
+
+    #[test]
+    fn each_tool_is_looked_for_once() {
+        let other = Tool { version: "0", ..tool::FUZZ };
+        let needs = [Need::Cxx, Need::Tool(tool::FUZZ), Need::Tool(other), Need::Tool(tool::FUZZ)];
+        assert_eq!(tools_in(&needs), [tool::FUZZ, other]);
     }
 
     #[test]

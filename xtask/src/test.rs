@@ -15,7 +15,7 @@ use crate::{
     demo::{MESSAGE, Session},
     exchange::{self, Desktop, Direction, Outcome, Problem, What},
     firmware::{self, Firmware},
-    hostile,
+    fuzz, hostile,
     payload::Payload,
     process,
     qemu::{Device, Stack},
@@ -105,7 +105,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "clippy",
-        checks: "no warning in any target of the workspace, with all features and with the default ones",
+        checks: "no warning in any target of the workspace, with all features and with the default ones, nor in fuzz/",
         needs: &[Need::Lints],
         run: clippy,
     },
@@ -121,6 +121,15 @@ const STEPS: &[Step] = &[
         checks: "the codecs that `bench core` compares deliver what they were given, and no lint warns",
         needs: &[Need::Lints],
         run: codecs,
+    },
+    Step {
+        name: "fuzz",
+        checks: "each fuzz target finds a bug that is planted for it, and none that is not, in half a minute",
+        needs: fuzz::NEEDS,
+        run: |bench| {
+            bench.tools()?;
+            fuzz::check(bench.workspace, &bench.screen)
+        },
     },
     Step {
         name: "no-std",
@@ -207,7 +216,8 @@ impl Bench<'_> {
 fn fmt(bench: &Bench<'_>) -> Result<()> {
     process::run(bench.workspace.cargo().args(["fmt", "--all", "--check"]))?;
     let workspace = bench.workspace;
-    for folder in [workspace.board_crates()?, workspace.measured_crates()?].concat() {
+    let outside = [workspace.board_crates()?, workspace.measured_crates()?, vec![workspace.fuzz()]];
+    for folder in outside.concat() {
         process::run(workspace.cargo().current_dir(folder).args(["fmt", "--check"]))?;
     }
     Ok(())
@@ -218,7 +228,11 @@ fn clippy(bench: &Bench<'_>) -> Result<()> {
         let mut command = bench.cargo("clippy");
         process::run(command.arg("--all-targets").args(features).args(DENY_WARNINGS))?;
     }
-    Ok(())
+    // Without libFuzzer, which only the targets' own builds need.
+    let mut command = bench.workspace.cargo();
+    command.current_dir(bench.workspace.fuzz()).args(["clippy", "--locked", "--target-dir"]);
+    command.arg(bench.workspace.target()).args(["--all-targets", "--no-default-features"]);
+    process::run(command.args(DENY_WARNINGS))
 }
 
 fn docs(bench: &Bench<'_>) -> Result<()> {

@@ -74,6 +74,21 @@ impl Workspace {
         self.target.join("python")
     }
 
+    /// The crate of fuzz targets, which is no member of the workspace.
+    pub(crate) fn fuzz(&self) -> PathBuf {
+        self.root.join("fuzz")
+    }
+
+    /// Where programs that come as crates are installed.
+    pub(crate) fn tools(&self) -> PathBuf {
+        self.target.join("tools")
+    }
+
+    /// What commands store of the proofs they made.
+    pub(crate) fn verification(&self) -> PathBuf {
+        self.root.join("docs").join("verification.md")
+    }
+
     /// The host's cargo, the very one that runs this task, in the workspace's root.
     pub(crate) fn cargo(&self) -> Command {
         let mut command = cargo();

@@ -1,0 +1,62 @@
+//! Programs that come as crates: each in one version, installed under target/, so that nothing of the user's changes.
+
+use std::{path::PathBuf, process::Command};
+
+use anyhow::Result;
+
+use crate::{cargo, process, screen::Screen, workspace::Workspace};
+
+/// A subcommand of cargo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Tool {
+    /// The crate, and the program in it.
+    pub(crate) package: &'static str,
+    pub(crate) version: &'static str,
+    /// What it is for, for those who are asked whether to install it.
+    pub(crate) reason: &'static str,
+}
+
+/// Builds the fuzz targets.
+pub(crate) const FUZZ: Tool = Tool {
+    package: "cargo-fuzz",
+    version: "0.13.2",
+    reason: "builds the fuzz targets with what libFuzzer needs to see which code an input reaches",
+};
+
+impl Tool {
+    /// Whether this very version is installed.
+    pub(crate) fn is_installed(self, workspace: &Workspace) -> bool {
+        let list = process::answer(
+            workspace.cargo().args(["install", "--list", "--quiet", "--root"]).arg(workspace.tools()),
+        );
+        let wanted = format!("{} v{}:", self.package, self.version);
+        list.is_some_and(|list| list.lines().any(|line| line == wanted))
+    }
+
+    pub(crate) fn install(self, workspace: &Workspace, screen: &Screen) -> Result<()> {
+        let mut command = workspace.cargo();
+        command.args(["install", "--locked", self.package, "--version", self.version, "--root"]);
+        command.arg(workspace.tools()).arg("--target-dir").arg(workspace.tools().join("build"));
+        let work = screen.work("set-up", &self.to_string());
+        cargo::run(&mut command, &workspace.target().join("setup-tool.log"), &work)?;
+        work.done(&self.to_string());
+        Ok(())
+    }
+
+    /// Runs it. Its arguments are those that follow its name after `cargo`.
+    pub(crate) fn command(self, workspace: &Workspace) -> Command {
+        let mut command = Command::new(self.program(workspace));
+        command.current_dir(workspace.root());
+        command
+    }
+
+    fn program(self, workspace: &Workspace) -> PathBuf {
+        workspace.tools().join("bin").join(self.package)
+    }
+}
+
+impl std::fmt::Display for Tool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "cargo install {} {}", self.package, self.version)
+    }
+}
