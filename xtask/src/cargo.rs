@@ -216,6 +216,19 @@ fn run_with(
     Ok(())
 }
 
+/// Name and version of the host's compiler: `rustc 1.95.0`.
+pub(crate) fn compiler(workspace: &Workspace) -> String {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc"));
+    let text = process::answer(Command::new(rustc).arg("--version").current_dir(workspace.root()));
+    text.unwrap_or_default().split(' ').take(2).collect::<Vec<_>>().join(" ")
+}
+
+/// The folders of further programs that rustup installed with the host's compiler.
+pub(crate) fn beside_the_compiler(workspace: &Workspace) -> Vec<PathBuf> {
+    let hosts = host_sysroot(workspace).and_then(|sysroot| libraries(&sysroot).read_dir().ok());
+    hosts.into_iter().flatten().filter_map(Result::ok).map(|host| host.path().join("bin")).collect()
+}
+
 fn host_sysroot(workspace: &Workspace) -> Option<PathBuf> {
     process::answer(Command::new(host_compiler()).args(["--print", "sysroot"]).current_dir(workspace.root()))
         .map(PathBuf::from)

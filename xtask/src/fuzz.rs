@@ -295,11 +295,10 @@ fn table(outcomes: &[(&'static str, Outcome)]) -> String {
 }
 
 fn markdown(workspace: &Workspace, seconds: u32, reports: &[(&'static str, Stats)]) -> String {
-    let rustc = process::answer(Command::new("rustc").arg("--version").current_dir(workspace.root()));
     let mut text = format!(
         "## Fuzzing\n\n`cargo xtask fuzz --seconds {seconds}` found nothing, with {}, {} {} and {} processors.\n\n\
          | target | executions | seconds | inputs in the corpus | edges | features |\n|---|--:|--:|--:|--:|--:|\n",
-        rustc.unwrap_or_default(),
+        cargo::compiler(workspace),
         tool::FUZZ.package,
         tool::FUZZ.version,
         processors(),

@@ -7,6 +7,7 @@
 
 mod bench;
 mod cargo;
+mod coverage;
 mod demo;
 mod document;
 mod exchange;
@@ -54,6 +55,7 @@ enum Task {
     Bench(bench::Options),
     Size(size::Options),
     Fuzz(fuzz::Options),
+    Coverage(coverage::Options),
     Setup(setup::Options),
 }
 
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         Task::Bench(options) => bench::run(&workspace, &options),
         Task::Size(options) => size::run(&workspace, &options),
         Task::Fuzz(options) => fuzz::run(&workspace, &options),
+        Task::Coverage(options) => coverage::run(&workspace, &options),
         Task::Setup(options) => setup::run(&workspace, &options),
     });
     match outcome {

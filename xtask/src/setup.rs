@@ -17,6 +17,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
     cargo::{self, BareMetal},
+    coverage::{LLVM_PACKAGE, Llvm},
     process,
     screen::Screen,
     tool::{self, Tool},
@@ -60,6 +61,8 @@ pub(crate) enum Need {
     Valgrind,
     /// A compiler for C++.
     Cxx,
+    /// What reads the counts of a test run.
+    Llvm,
     /// A program that comes as a crate.
     Tool(Tool),
 }
@@ -71,6 +74,7 @@ pub(crate) struct Tools {
     qemu: Option<PathBuf>,
     python: Option<PathBuf>,
     valgrind: Option<PathBuf>,
+    llvm: Option<Llvm>,
     programs: Vec<Tool>,
 }
 
@@ -162,6 +166,10 @@ impl Tools {
         self.valgrind.as_deref().context("the set-up found no valgrind")
     }
 
+    pub(crate) fn llvm(&self) -> Result<&Llvm> {
+        self.llvm.as_ref().context("the set-up found no LLVM")
+    }
+
     fn describe(&self) -> String {
         let mut parts = Vec::new();
         if let Some(bare_metal) = &self.bare_metal {
@@ -180,6 +188,7 @@ impl Tools {
             let version = process::answer(Command::new(valgrind).arg("--version")).unwrap_or_default();
             parts.push(version.replace('-', " "));
         }
+        parts.extend(self.llvm.as_ref().map(Llvm::describe));
         parts.extend(self.programs.iter().map(|tool| format!("{} {}", tool.package, tool.version)));
         if parts.is_empty() { "cargo is all it takes".to_owned() } else { parts.join(", ") }
     }
@@ -334,6 +343,18 @@ fn search(workspace: &Workspace, needs: &[Need]) -> (Tools, Vec<Missing>) {
             remedy: Remedy::Debian { packages: vec!["g++"], instead: None },
             reason: "a C++ compiler: libFuzzer is compiled along with the fuzz targets",
         });
+    }
+    if needs.contains(&Need::Llvm) {
+        tools.llvm = Llvm::find(workspace);
+        if tools.llvm.is_none() {
+            missing.push(Missing {
+                remedy: Remedy::Debian {
+                    packages: vec![LLVM_PACKAGE],
+                    instead: Some("rustup component add llvm-tools".to_owned()),
+                },
+                reason: "reads what the tests counted",
+            });
+        }
     }
     for tool in tools_in(needs) {
         if tool.is_installed(workspace) {

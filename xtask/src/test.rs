@@ -24,7 +24,7 @@ use crate::{
     size,
     table::{Cell, Column, Table, thousands},
     tej,
-    workspace::{Package, Workspace},
+    workspace::Workspace,
 };
 
 /// Run every check of the project: formatting, lints, documentation, host tests, bare-metal builds, the exchange with
@@ -265,10 +265,9 @@ fn test(bench: &Bench<'_>, wanted: impl Fn(&str) -> bool) -> Command {
         .workspace
         .packages()
         .iter()
-        .flat_map(|Package { name, features, .. }| {
-            // Where nothing defines a global logger, what defmt is in does not link. The clippy step compiles it.
-            let linkable = features.iter().filter(|feature| *feature != "defmt");
-            linkable.map(move |feature| format!("{name}/{feature}"))
+        .flat_map(|package| {
+            // The clippy step compiles the others.
+            package.linkable_features().into_iter().map(|feature| format!("{}/{feature}", package.name))
         })
         .filter(|feature| wanted(feature))
         .collect();
@@ -296,14 +295,10 @@ fn codecs(bench: &Bench<'_>) -> Result<()> {
 
 fn no_std(bench: &Bench<'_>) -> Result<()> {
     let bare_metal = bench.tools()?.bare_metal()?;
-    let packages = bench.workspace.packages();
     for (target, sets) in [(CORTEX_M3, feature_sets as fn(&[String]) -> _), (CORTEX_M0, extreme_feature_sets)]
     {
         for (name, chosen) in DEVICE_CRATES {
-            let package = packages
-                .iter()
-                .find(|package| package.name == name)
-                .with_context(|| format!("no package {name}"))?;
+            let package = bench.workspace.package(name)?;
             for features in sets(&package.features) {
                 let mut command = bare_metal.cargo(bench.workspace, bench.workspace.root(), "build", target);
                 command.args([

@@ -23,6 +23,13 @@ pub(crate) const FUZZ: Tool = Tool {
     reason: "builds the fuzz targets with what libFuzzer needs to see which code an input reaches",
 };
 
+/// Counts what tests run.
+pub(crate) const COVERAGE: Tool = Tool {
+    package: "cargo-llvm-cov",
+    version: "0.9.1",
+    reason: "compiles the tests so that they count what they run, and collects the counts",
+};
+
 impl Tool {
     /// Whether this very version is installed.
     pub(crate) fn is_installed(self, workspace: &Workspace) -> bool {
@@ -43,10 +50,10 @@ impl Tool {
         Ok(())
     }
 
-    /// Runs it. Its arguments are those that follow its name after `cargo`.
+    /// Runs it as cargo would; the arguments are those that follow the subcommand.
     pub(crate) fn command(self, workspace: &Workspace) -> Command {
         let mut command = Command::new(self.program(workspace));
-        command.current_dir(workspace.root());
+        command.current_dir(workspace.root()).arg(self.package.trim_start_matches("cargo-"));
         command
     }
 

@@ -101,6 +101,14 @@ impl Workspace {
         &self.packages
     }
 
+    /// One of them.
+    pub(crate) fn package(&self, name: &str) -> Result<&Package> {
+        self.packages
+            .iter()
+            .find(|package| package.name == name)
+            .with_context(|| format!("no package {name}"))
+    }
+
     /// The folders of the crates that are built for a board and are no members of the workspace.
     pub(crate) fn board_crates(&self) -> Result<Vec<PathBuf>> {
         self.outsiders("examples")
@@ -128,6 +136,11 @@ impl Workspace {
 }
 
 impl Package {
+    /// Its features, without the one that does not link on the host: nothing there defines the logger of defmt.
+    pub(crate) fn linkable_features(&self) -> Vec<&str> {
+        self.features.iter().map(String::as_str).filter(|feature| *feature != "defmt").collect()
+    }
+
     fn read(package: &Value) -> Result<Self> {
         let text = |field: &str| {
             package[field].as_str().with_context(|| format!("cargo metadata: a package without {field}"))
