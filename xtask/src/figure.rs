@@ -5,30 +5,23 @@ use serde_json::{Value, json};
 
 use crate::table::{Cell, Column, Table};
 
-/// One measured number and what it is held to.
+/// One measured number, of which less is better, and what it is held to.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Figure {
     /// Its name, which programs look it up by: `decode/msg/contiguous/instr`.
     pub(crate) row: String,
     pub(crate) value: f64,
     pub(crate) unit: &'static str,
-    pub(crate) better: Better,
     /// What it must not be worse than; `None` for a figure that stands beside ours for comparison.
     pub(crate) target: Option<f64>,
     /// What would be better still.
     pub(crate) aim: Option<f64>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Better {
-    Lower,
-    Higher,
-}
-
 impl Figure {
-    /// A figure without a target, of which less is better.
+    /// A figure without a target.
     pub(crate) fn lower(row: impl Into<String>, value: f64, unit: &'static str) -> Self {
-        Self { row: row.into(), value, unit, better: Better::Lower, target: None, aim: None }
+        Self { row: row.into(), value, unit, target: None, aim: None }
     }
 
     /// Holds it to a target and an aim beyond that.
@@ -43,10 +36,7 @@ impl Figure {
     }
 
     fn reaches(&self, wanted: f64) -> bool {
-        match self.better {
-            Better::Lower => self.value <= wanted,
-            Better::Higher => self.value >= wanted,
-        }
+        self.value <= wanted
     }
 
     fn json(&self) -> Value {
@@ -54,7 +44,7 @@ impl Figure {
             "row": self.row,
             "value": number(self.value),
             "unit": self.unit,
-            "better": match self.better { Better::Lower => "lower", Better::Higher => "higher" },
+            "better": "lower",
             "target": self.target.map(number),
             "aim": self.aim.map(number),
             "pass": self.passes(),
@@ -153,9 +143,6 @@ mod tests {
         assert_eq!(figure(10.1).verdict(), "MISSED by 0.1");
         assert_eq!(figure(6.0).verdict(), "met, 1 off the aim");
         assert_eq!(figure(5.0).verdict(), "aim reached");
-        let higher = |value| Figure { better: Better::Higher, ..figure(value) };
-        assert_eq!(higher(10.0).passes(), Some(true));
-        assert_eq!(higher(9.0).passes(), Some(false));
         assert_eq!(Figure::lower("a/b", 1.0, "B").passes(), None);
     }
 
