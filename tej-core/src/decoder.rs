@@ -108,7 +108,7 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
                         self.short = [status, version];
                         self.offset = self.offset.wrapping_add(FRAME_HEAD_LEN as u64);
                         self.begin_files(files);
-                        break 'found Found::FrameStart;
+                        break 'found Some(Kind::FrameStart);
                     }
                 }
                 State::NameLen if self.filled == 0 => {
@@ -137,7 +137,7 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
                         *input = rest;
                         self.offset = self.offset.wrapping_add(8);
                         self.begin_message(size);
-                        break 'found Found::MessageStart;
+                        break 'found Some(Kind::MessageStart);
                     }
                 }
                 State::FileData => return Ok(self.take_payload(input, State::FileEnd).map(Event::FileData)),
@@ -163,22 +163,23 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
             }
             let mut rest = *input;
             let found = loop {
-                let Some((&byte, tail)) = rest.split_first() else { break Found::Nothing };
+                let Some((&byte, tail)) = rest.split_first() else { break None };
                 rest = tail;
                 match self.push(byte) {
-                    Found::Nothing => {}
-                    Found::Fault => return Err(self.fault()),
-                    found => break found,
+                    Ok(None) => {}
+                    Ok(found) => break found,
+                    Err(Fault) => return Err(self.fault()),
                 }
             };
             *input = rest;
             found
         };
         Ok(match found {
-            Found::FrameStart => Some(Event::FrameStart(self.header())),
-            Found::FileStart => Some(Event::FileStart { name: self.stored_name(), size: self.value }),
-            Found::MessageStart => Some(Event::MessageStart { size: self.value }),
-            Found::Nothing | Found::Fault => None,
+            Some(Kind::FrameStart) => Some(Event::FrameStart(self.header())),
+            Some(Kind::FileStart) => Some(Event::FileStart { name: self.stored_name(), size: self.value }),
+            Some(Kind::MessageStart) => Some(Event::MessageStart { size: self.value }),
+            // No byte yields another.
+            _ => None,
         })
     }
 
@@ -217,11 +218,9 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
                 let kind = loop {
                     let Some(&byte) = rest.next() else { break None };
                     match self.push(byte) {
-                        Found::Nothing => {}
-                        Found::Fault => return Err(self.fault()),
-                        Found::FrameStart => break Some(Kind::FrameStart),
-                        Found::FileStart => break Some(Kind::FileStart),
-                        Found::MessageStart => break Some(Kind::MessageStart),
+                        Ok(None) => {}
+                        Ok(kind) => break kind,
+                        Err(Fault) => return Err(self.fault()),
                     }
                 };
                 (input.len().wrapping_sub(rest.len()), kind)
@@ -355,7 +354,7 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
     /// Takes the next byte of a field or a name.
     #[cold]
     #[inline(never)]
-    fn push(&mut self, byte: u8) -> Found {
+    fn push(&mut self, byte: u8) -> Result<Option<Kind>, Fault> {
         self.offset = self.offset.wrapping_add(1);
         if self.state == State::Name {
             if let Some(place) =
@@ -368,17 +367,17 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
                 self.value = 0;
                 self.state = State::FileLen;
             }
-            return Found::Nothing;
+            return Ok(None);
         }
         self.value = self.value << 8 | u64::from(byte);
         self.filled = self.filled.wrapping_add(1);
-        if self.filled < self.state.width() { Found::Nothing } else { self.complete() }
+        if self.filled < self.state.width() { Ok(None) } else { self.complete() }
     }
 
     /// The current field has its last byte: judges its number and goes on to the next state.
     #[cold]
     #[inline(never)]
-    fn complete(&mut self) -> Found {
+    fn complete(&mut self) -> Result<Option<Kind>, Fault> {
         let number = core::mem::take(&mut self.value);
         self.filled = 0;
         let limits = self.limits.borrow();
@@ -398,7 +397,7 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
             _ => number,
         };
         if excess > limit {
-            return self.fail(kind, number);
+            return Err(self.fail(kind, number));
         }
         match self.state {
             State::Status => {
@@ -412,7 +411,7 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
             }
             State::FileCount => {
                 self.begin_files(number);
-                return Found::FrameStart;
+                return Ok(Some(Kind::FrameStart));
             }
             State::NameLen => {
                 self.short = low_two(number);
@@ -422,17 +421,17 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
                 let is_file = self.state == State::FileLen;
                 let head = if is_file { 2 + 8 + u64::from(self.name_len()) } else { 8 };
                 if !self.fits_frame(self.offset.wrapping_sub(head), head, number) {
-                    return self.fail(DecodeErrorKind::FrameTooLong, number);
+                    return Err(self.fail(DecodeErrorKind::FrameTooLong, number));
                 }
                 if is_file {
                     self.begin_file(number);
-                    return Found::FileStart;
+                    return Ok(Some(Kind::FileStart));
                 }
                 self.begin_message(number);
-                return Found::MessageStart;
+                return Ok(Some(Kind::MessageStart));
             }
         }
-        Found::Nothing
+        Ok(None)
     }
 
     #[inline]
@@ -509,12 +508,12 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
     /// Fails for good at the field that has just been completed with `value`.
     #[cold]
     #[inline(never)]
-    fn fail(&mut self, kind: DecodeErrorKind, value: u64) -> Found {
+    fn fail(&mut self, kind: DecodeErrorKind, value: u64) -> Fault {
         self.frame_at = self.offset.wrapping_sub(u64::from(self.state.width()));
         self.state = State::Failed;
         self.filled = kind as u8;
         self.value = value;
-        Found::Fault
+        Fault
     }
 
     #[cold]
@@ -581,15 +580,8 @@ enum Kind {
     FrameEnd,
 }
 
-/// What comes of bytes that are taken one by one.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Found {
-    Nothing,
-    Fault,
-    FrameStart,
-    FileStart,
-    MessageStart,
-}
+/// The field at fault is in the decoder.
+struct Fault;
 
 /// What the next byte is, or which event is due before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

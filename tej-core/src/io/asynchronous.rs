@@ -4,7 +4,7 @@ use core::borrow::Borrow;
 
 use embedded_io_async::{Read, Write};
 
-use super::{DecodeBuffer, EncodeBuffer, ReadError, WriteError};
+use super::{DecodeBuffer, EncodeBuffer, ReadError, WriteError, encode_buffer::Then};
 use crate::{Decoder, EncodeError, Encoder, Event, Limits, MIN_FRAME_LEN, Status};
 
 /// Reads [`Event`]s from a transport through a buffer of the caller's.
@@ -116,7 +116,7 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> FrameWriter<W, B> {
     /// Besides the transport's, those of [`Encoder::start_frame`].
     pub async fn start_frame(&mut self, status: Status, files: u32) -> Result<(), WriteError<W::Error>> {
         let head = self.buffer.encoder_mut()?.start_frame(status, files)?;
-        self.put(&head).await
+        self.put(&[&head], Then::Stage).await
     }
 
     /// Begins the next file, of `size` bytes.
@@ -126,9 +126,7 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> FrameWriter<W, B> {
     /// Besides the transport's, those of [`Encoder::start_file`].
     pub async fn start_file(&mut self, name: &[u8], size: u64) -> Result<(), WriteError<W::Error>> {
         let head = self.buffer.encoder_mut()?.start_file(name, size)?;
-        self.put(&head.name_len).await?;
-        self.put(name).await?;
-        self.put(&head.size).await
+        self.put(&[&head.name_len, name, &head.size], Then::Stage).await
     }
 
     /// Begins the message, of `size` bytes; its last byte ends the frame, at once if `size` is 0.
@@ -138,7 +136,7 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> FrameWriter<W, B> {
     /// Besides the transport's, those of [`Encoder::start_message`].
     pub async fn start_message(&mut self, size: u64) -> Result<(), WriteError<W::Error>> {
         let head = self.buffer.encoder_mut()?.start_message(size)?;
-        self.put(&head).await
+        self.put(&[&head], Then::Stage).await
     }
 
     /// Writes the next bytes of the current file or message, all of `payload`.
@@ -148,7 +146,7 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> FrameWriter<W, B> {
     /// [`EncodeError::PayloadOverrun`] when that is more than was announced; nothing of it is written.
     pub async fn write_payload(&mut self, payload: &[u8]) -> Result<(), WriteError<W::Error>> {
         self.buffer.encoder_mut()?.payload(payload.len() as u64)?;
-        self.put(payload).await
+        self.put(&[payload], Then::Stage).await
     }
 
     /// Free space of the staging buffer, to produce payload in place (from a disk, a sensor, a generator) instead of
@@ -186,9 +184,7 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> FrameWriter<W, B> {
     pub async fn send_message(&mut self, status: Status, message: &[u8]) -> Result<(), WriteError<W::Error>> {
         let mut head = [0; MIN_FRAME_LEN];
         self.buffer.encoder_mut()?.message_frame(status, message.len() as u64, &mut head)?;
-        self.put(&head).await?;
-        self.put(message).await?;
-        self.push().await
+        self.put(&[&head, message], Then::Push).await
     }
 
     /// Writes an empty frame of [`Status::PING`], and hands it to the transport.
@@ -206,12 +202,7 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> FrameWriter<W, B> {
     ///
     /// Those of the transport.
     pub async fn push(&mut self) -> Result<(), WriteError<W::Error>> {
-        self.buffer.begin()?;
-        while !self.buffer.pending(&[]).is_empty() {
-            self.write_some(&mut &[][..]).await?;
-        }
-        self.buffer.end();
-        Ok(())
+        self.put(&[], Then::Push).await
     }
 
     /// [`push`](Self::push), then the transport's own `flush`.
@@ -242,23 +233,19 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> FrameWriter<W, B> {
         (self.io, self.buffer.into_stage())
     }
 
-    /// Stages or writes all of `piece`.
-    async fn put(&mut self, mut piece: &[u8]) -> Result<(), WriteError<W::Error>> {
+    /// Stages or writes all of `pieces`.
+    async fn put(&mut self, pieces: &[&[u8]], then: Then) -> Result<(), WriteError<W::Error>> {
         self.buffer.begin()?;
-        while self.buffer.stage(&mut piece) {
-            self.write_some(&mut piece).await?;
+        let mut pieces = pieces.iter();
+        let mut piece = &[][..];
+        while self.buffer.stage_all(&mut piece, &mut pieces, then) {
+            let n = self.io.write(self.buffer.pending(piece)).await.map_err(WriteError::Io)?;
+            if n == 0 {
+                return Err(WriteError::Closed);
+            }
+            self.buffer.advance(n, &mut piece);
         }
         self.buffer.end();
         Ok(())
-    }
-
-    async fn write_some(&mut self, piece: &mut &[u8]) -> Result<(), WriteError<W::Error>> {
-        match self.io.write(self.buffer.pending(piece)).await.map_err(WriteError::Io)? {
-            0 => Err(WriteError::Closed),
-            n => {
-                self.buffer.advance(n, piece);
-                Ok(())
-            }
-        }
     }
 }

@@ -8,7 +8,7 @@ use core::borrow::Borrow;
 
 use embedded_io::{Read, Write};
 
-use super::{DecodeBuffer, EncodeBuffer, ReadError, WriteError};
+use super::{DecodeBuffer, EncodeBuffer, ReadError, WriteError, encode_buffer::Then};
 use crate::{Decoder, EncodeError, Encoder, Event, Limits, MIN_FRAME_LEN, Status};
 
 /// Reads [`Event`]s from a transport through a buffer of the caller's.
@@ -114,7 +114,7 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> FrameWriter<W, B> {
     /// Besides the transport's, those of [`Encoder::start_frame`].
     pub fn start_frame(&mut self, status: Status, files: u32) -> Result<(), WriteError<W::Error>> {
         let head = self.buffer.encoder_mut()?.start_frame(status, files)?;
-        self.put(&head)
+        self.put(&[&head], Then::Stage)
     }
 
     /// Begins the next file, of `size` bytes.
@@ -124,9 +124,7 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> FrameWriter<W, B> {
     /// Besides the transport's, those of [`Encoder::start_file`].
     pub fn start_file(&mut self, name: &[u8], size: u64) -> Result<(), WriteError<W::Error>> {
         let head = self.buffer.encoder_mut()?.start_file(name, size)?;
-        self.put(&head.name_len)?;
-        self.put(name)?;
-        self.put(&head.size)
+        self.put(&[&head.name_len, name, &head.size], Then::Stage)
     }
 
     /// Begins the message, of `size` bytes; its last byte ends the frame, at once if `size` is 0.
@@ -136,7 +134,7 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> FrameWriter<W, B> {
     /// Besides the transport's, those of [`Encoder::start_message`].
     pub fn start_message(&mut self, size: u64) -> Result<(), WriteError<W::Error>> {
         let head = self.buffer.encoder_mut()?.start_message(size)?;
-        self.put(&head)
+        self.put(&[&head], Then::Stage)
     }
 
     /// Writes the next bytes of the current file or message, all of `payload`.
@@ -146,7 +144,7 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> FrameWriter<W, B> {
     /// [`EncodeError::PayloadOverrun`] when that is more than was announced; nothing of it is written.
     pub fn write_payload(&mut self, payload: &[u8]) -> Result<(), WriteError<W::Error>> {
         self.buffer.encoder_mut()?.payload(payload.len() as u64)?;
-        self.put(payload)
+        self.put(&[payload], Then::Stage)
     }
 
     /// Free space of the staging buffer, to produce payload in place (from a disk, a sensor, a generator) instead of
@@ -184,9 +182,7 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> FrameWriter<W, B> {
     pub fn send_message(&mut self, status: Status, message: &[u8]) -> Result<(), WriteError<W::Error>> {
         let mut head = [0; MIN_FRAME_LEN];
         self.buffer.encoder_mut()?.message_frame(status, message.len() as u64, &mut head)?;
-        self.put(&head)?;
-        self.put(message)?;
-        self.push()
+        self.put(&[&head, message], Then::Push)
     }
 
     /// Writes an empty frame of [`Status::PING`], and hands it to the transport.
@@ -204,12 +200,7 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> FrameWriter<W, B> {
     ///
     /// Those of the transport.
     pub fn push(&mut self) -> Result<(), WriteError<W::Error>> {
-        self.buffer.begin()?;
-        while !self.buffer.pending(&[]).is_empty() {
-            self.write_some(&mut &[][..])?;
-        }
-        self.buffer.end();
-        Ok(())
+        self.put(&[], Then::Push)
     }
 
     /// [`push`](Self::push), then the transport's own `flush`.
@@ -240,23 +231,19 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> FrameWriter<W, B> {
         (self.io, self.buffer.into_stage())
     }
 
-    /// Stages or writes all of `piece`.
-    fn put(&mut self, mut piece: &[u8]) -> Result<(), WriteError<W::Error>> {
+    /// Stages or writes all of `pieces`.
+    fn put(&mut self, pieces: &[&[u8]], then: Then) -> Result<(), WriteError<W::Error>> {
         self.buffer.begin()?;
-        while self.buffer.stage(&mut piece) {
-            self.write_some(&mut piece)?;
+        let mut pieces = pieces.iter();
+        let mut piece = &[][..];
+        while self.buffer.stage_all(&mut piece, &mut pieces, then) {
+            let n = self.io.write(self.buffer.pending(piece)).map_err(WriteError::Io)?;
+            if n == 0 {
+                return Err(WriteError::Closed);
+            }
+            self.buffer.advance(n, &mut piece);
         }
         self.buffer.end();
         Ok(())
-    }
-
-    fn write_some(&mut self, piece: &mut &[u8]) -> Result<(), WriteError<W::Error>> {
-        match self.io.write(self.buffer.pending(piece)).map_err(WriteError::Io)? {
-            0 => Err(WriteError::Closed),
-            n => {
-                self.buffer.advance(n, piece);
-                Ok(())
-            }
-        }
     }
 }

@@ -105,6 +105,25 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> EncodeBuffer<B> {
         self.staged >= capacity
     }
 
+    /// [`stage`](Self::stage) for several pieces, one after the other, and `then`: whether something is to be written.
+    #[cfg(feature = "embedded-io")]
+    pub(super) fn stage_all<'a>(
+        &mut self,
+        piece: &mut &'a [u8],
+        pieces: &mut core::slice::Iter<'_, &'a [u8]>,
+        then: Then,
+    ) -> bool {
+        loop {
+            if self.stage(piece) {
+                return true;
+            }
+            match pieces.next() {
+                Some(next) => *piece = next,
+                None => return then == Then::Push && self.staged > 0,
+            }
+        }
+    }
+
     /// What is to be written next: the staged bytes, if there are any, else `piece`. Empty when all is written.
     pub fn pending<'a>(&'a self, piece: &'a [u8]) -> &'a [u8] {
         if self.staged > 0 {
@@ -161,6 +180,16 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> EncodeBuffer<B> {
     pub fn into_stage(self) -> B {
         self.stage
     }
+}
+
+/// What becomes of bytes that are staged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[cfg(feature = "embedded-io")]
+pub(super) enum Then {
+    /// They stay, for others to join them.
+    Stage,
+    /// They go to the transport.
+    Push,
 }
 
 /// An earlier write failed or was dropped before it was done: the connection can only be closed.
