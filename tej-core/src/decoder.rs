@@ -379,7 +379,7 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
     #[inline(never)]
     fn complete(&mut self) -> Result<Option<Kind>, Fault> {
         let number = core::mem::take(&mut self.value);
-        self.filled = 0;
+        let width = core::mem::take(&mut self.filled);
         let limits = self.limits.borrow();
         let (limit, kind) = match self.state {
             // Whether the start bit is there is whether the byte is below 0x80 without it.
@@ -397,7 +397,7 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
             _ => number,
         };
         if excess > limit {
-            return Err(self.fail(kind, number));
+            return Err(self.fail(kind, number, width));
         }
         match self.state {
             State::Status => {
@@ -421,7 +421,7 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
                 let is_file = self.state == State::FileLen;
                 let head = if is_file { 2 + 8 + u64::from(self.name_len()) } else { 8 };
                 if !self.fits_frame(self.offset.wrapping_sub(head), head, number) {
-                    return Err(self.fail(DecodeErrorKind::FrameTooLong, number));
+                    return Err(self.fail(DecodeErrorKind::FrameTooLong, number, width));
                 }
                 if is_file {
                     self.begin_file(number);
@@ -505,11 +505,11 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
         u16::from_be_bytes(self.short)
     }
 
-    /// Fails for good at the field that has just been completed with `value`.
+    /// Fails for good at the field of `width` bytes that has just been completed with `value`.
     #[cold]
     #[inline(never)]
-    fn fail(&mut self, kind: DecodeErrorKind, value: u64) -> Fault {
-        self.frame_at = self.offset.wrapping_sub(u64::from(self.state.width()));
+    fn fail(&mut self, kind: DecodeErrorKind, value: u64, width: u8) -> Fault {
+        self.frame_at = self.offset.wrapping_sub(u64::from(width));
         self.state = State::Failed;
         self.filled = kind as u8;
         self.value = value;
