@@ -9,4 +9,8 @@ fn main() {
     println!("cargo::rustc-link-arg-bins=-T{}", script.display());
     // Flash need not begin on a page of the build machine.
     println!("cargo::rustc-link-arg-bins=--nmagic");
+    if env::var_os("CARGO_FEATURE_FOLLOWED").is_some() {
+        println!("cargo::rustc-link-arg-bins=--emit-relocs");
+        println!("cargo::rustc-link-arg-bins=--unresolved-symbols=ignore-all");
+    }
 }

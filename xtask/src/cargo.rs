@@ -136,15 +136,30 @@ impl Built {
 }
 
 /// Runs a cargo build with its progress in `work` and everything it says in `log`. Diagnostics are shown.
-pub(crate) fn build(mut command: Command, log: &Path, work: &Work) -> Result<Built> {
+pub(crate) fn build(command: Command, log: &Path, work: &Work) -> Result<Built> {
+    let mut diagnostics = String::new();
+    let built = compile(command, log, work, &mut diagnostics);
+    eprint!("{diagnostics}");
+    built
+}
+
+/// Like [`build`], for one that should fail: gives its diagnostics instead of showing them, `None` when it succeeds.
+pub(crate) fn failure(command: Command, log: &Path, work: &Work) -> Option<String> {
+    let mut diagnostics = String::new();
+    match compile(command, log, work, &mut diagnostics) {
+        Ok(_) => None,
+        Err(error) => Some(format!("{diagnostics}{error}")),
+    }
+}
+
+fn compile(mut command: Command, log: &Path, work: &Work, diagnostics: &mut String) -> Result<Built> {
     command.arg(if console::colors_enabled_stderr() {
         "--message-format=json-diagnostic-rendered-ansi"
     } else {
         "--message-format=json"
     });
     let mut built = Built { executables: Vec::new(), warnings: 0 };
-    let mut diagnostics = String::new();
-    let outcome = run_with(Guarded::spawn, &mut command, log, work, |line| {
+    run_with(Guarded::spawn, &mut command, log, work, |line| {
         let Ok(message) = serde_json::from_str::<Value>(line) else { return };
         match message["reason"].as_str() {
             Some("compiler-artifact") => {
@@ -159,9 +174,7 @@ pub(crate) fn build(mut command: Command, log: &Path, work: &Work) -> Result<Bui
             }
             _ => {}
         }
-    });
-    eprint!("{diagnostics}");
-    outcome?;
+    })?;
     Ok(built)
 }
 

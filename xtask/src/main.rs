@@ -6,6 +6,7 @@
 //! is an independent second opinion.
 
 mod bench;
+mod calls;
 mod cargo;
 mod coverage;
 mod demo;
@@ -17,6 +18,7 @@ mod frame;
 mod fuzz;
 mod hostile;
 mod log;
+mod no_panic;
 mod pattern;
 mod payload;
 mod process;

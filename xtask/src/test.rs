@@ -15,12 +15,12 @@ use crate::{
     demo::{MESSAGE, Session},
     exchange::{self, Desktop, Direction, Outcome, Problem, What},
     firmware::{self, Firmware},
-    fuzz, hostile,
+    fuzz, hostile, no_panic,
     payload::Payload,
     process,
     qemu::{Device, Stack},
     screen::{self, Screen},
-    setup::{self, CORTEX_M0, CORTEX_M3, Consent, Need, Tools},
+    setup::{self, CORTEX_M0, CORTEX_M3, Consent, Need, RISCV32, Tools},
     size,
     table::{Cell, Column, Table, thousands},
     tej,
@@ -136,6 +136,12 @@ const STEPS: &[Step] = &[
         checks: "the crates for devices build for Cortex-M3 and Cortex-M0 with each feature",
         needs: &[Need::Target(CORTEX_M3), Need::Target(CORTEX_M0)],
         run: no_std,
+    },
+    Step {
+        name: "no-panic",
+        checks: "no public function of tej-core can panic, and a planted panic is found",
+        needs: &[Need::Target(CORTEX_M3), Need::Target(CORTEX_M0), Need::Target(RISCV32)],
+        run: no_panic,
     },
     Step {
         name: "firmware",
@@ -322,6 +328,11 @@ fn no_std(bench: &Bench<'_>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn no_panic(bench: &Bench<'_>) -> Result<()> {
+    let targets = [CORTEX_M3, CORTEX_M0, RISCV32];
+    no_panic::check(bench.workspace, bench.tools()?.bare_metal()?, &targets, &bench.screen)
 }
 
 /// None, each alone, all: what conflicts or leans on another one shows, on one target as well as on all.

@@ -27,5 +27,13 @@ macro_rules! buffer {
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    #[cfg(feature = "no-panic")]
+    {
+        unsafe extern "C" {
+            safe fn a_panic_is_left() -> !;
+        }
+        a_panic_is_left()
+    }
+    #[cfg(not(feature = "no-panic"))]
     stop()
 }

@@ -16,3 +16,9 @@ pub fn hidden<T>(value: &mut T) -> &mut T {
 pub fn seen<T>(value: T) {
     black_box(value);
 }
+
+/// Panics with the feature `planted-panic`, to show that a panic is found.
+pub fn planted() {
+    #[cfg(feature = "planted-panic")]
+    seen([1, 2, 3][any(0)]);
+}
