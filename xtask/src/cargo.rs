@@ -1,14 +1,15 @@
 //! Running cargo: for the host, and for bare metal with whatever toolchain this machine has for it.
 
 use std::{
+    collections::VecDeque,
     ffi::{OsStr, OsString},
     io::Write,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, ExitStatus, Stdio},
     sync::mpsc,
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use serde_json::Value;
 
 use crate::{
@@ -188,6 +189,38 @@ pub(crate) fn run_spared(command: &mut Command, log: &Path, work: &Work) -> Resu
     run_with(Guarded::spare, command, log, work, |line| work.detail(line))
 }
 
+/// Runs a command, whatever it ends with, and shows each line it writes to its standard output; all it says is in `log`.
+pub(crate) fn follow(command: &mut Command, log: &Path, mut output: impl FnMut(&str)) -> Result<Ended> {
+    follow_with(Guarded::spawn, command, log, |line| {
+        if let Said::Output(line) = line {
+            output(line);
+        }
+    })
+}
+
+/// How a command ended that was followed.
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    command: String,
+    log: PathBuf,
+    /// The end of its standard error.
+    said: Vec<String>,
+}
+
+impl Ended {
+    /// That it failed, and its last words.
+    pub(crate) fn failure(&self) -> anyhow::Error {
+        let Self { status, command, log, said } = self;
+        anyhow!("`{command}` failed ({status}; all of it: {})\n{}", log.display(), said.join("\n"))
+    }
+}
+
+/// A line, and where it was written.
+enum Said<'a> {
+    Output(&'a str),
+    Error(&'a str),
+}
+
 fn run_with(
     start: fn(&mut Command) -> Result<Guarded>,
     command: &mut Command,
@@ -195,6 +228,21 @@ fn run_with(
     work: &Work,
     mut output: impl FnMut(&str),
 ) -> Result<()> {
+    let ended = follow_with(start, command, log, |line| match line {
+        Said::Output(line) => output(line),
+        // The last line of a build is no news: its end is announced anyway.
+        Said::Error(line) if line.trim_start().starts_with("Finished") => {}
+        Said::Error(line) => work.detail(line.trim()),
+    })?;
+    if ended.status.success() { Ok(()) } else { Err(ended.failure()) }
+}
+
+fn follow_with(
+    start: fn(&mut Command) -> Result<Guarded>,
+    command: &mut Command,
+    log: &Path,
+    mut each: impl FnMut(Said<'_>),
+) -> Result<Ended> {
     let mut file = workspace::create(log)?;
     let mut child = start(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()))?;
     let (sender, lines) = mpsc::channel();
@@ -203,36 +251,26 @@ fn run_with(
     // The receiver outlives both threads' channels.
     let _ = process::each_line(stdout, move |line| drop(sender.send((true, line))));
     let _ = process::each_line(stderr, move |line| drop(errors.send((false, line))));
-    let mut said = Vec::new();
+    let mut said = VecDeque::new();
     for (from_stdout, line) in lines {
         writeln!(file, "{line}")?;
         if from_stdout {
-            output(&line);
+            each(Said::Output(&line));
         } else {
-            // The last line of a build is no news: its end is announced anyway.
-            if !line.trim_start().starts_with("Finished") {
-                work.detail(line.trim());
+            each(Said::Error(&line));
+            said.push_back(line);
+            if said.len() > LINES_OF_A_FAILURE {
+                said.pop_front();
             }
-            said.push(line);
         }
     }
     let status = child.collect()?;
-    if !status.success() {
-        let last = &said[said.len().saturating_sub(LINES_OF_A_FAILURE)..];
-        bail!(
-            "`{}` failed ({status}; all of it: {})\n{}",
-            process::shown(command),
-            log.display(),
-            last.join("\n")
-        );
-    }
-    Ok(())
+    Ok(Ended { status, command: process::shown(command), log: log.to_path_buf(), said: said.into() })
 }
 
 /// Name and version of the host's compiler: `rustc 1.95.0`.
 pub(crate) fn compiler(workspace: &Workspace) -> String {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc"));
-    let text = process::answer(Command::new(rustc).arg("--version").current_dir(workspace.root()));
+    let text = process::answer(Command::new(host_compiler()).arg("--version").current_dir(workspace.root()));
     text.unwrap_or_default().split(' ').take(2).collect::<Vec<_>>().join(" ")
 }
 

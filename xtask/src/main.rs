@@ -19,6 +19,7 @@ mod fuzz;
 mod hostile;
 mod log;
 mod no_panic;
+mod mutants;
 mod pattern;
 mod payload;
 mod process;
@@ -58,6 +59,7 @@ enum Task {
     Size(size::Options),
     Fuzz(fuzz::Options),
     Coverage(coverage::Options),
+    Mutants(mutants::Options),
     Setup(setup::Options),
 }
 
@@ -71,6 +73,7 @@ fn main() -> ExitCode {
         Task::Size(options) => size::run(&workspace, &options),
         Task::Fuzz(options) => fuzz::run(&workspace, &options),
         Task::Coverage(options) => coverage::run(&workspace, &options),
+        Task::Mutants(options) => mutants::run(&workspace, &options),
         Task::Setup(options) => setup::run(&workspace, &options),
     });
     match outcome {

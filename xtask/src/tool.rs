@@ -30,6 +30,13 @@ pub(crate) const COVERAGE: Tool = Tool {
     reason: "compiles the tests so that they count what they run, and collects the counts",
 };
 
+/// Changes code to see whether a test fails.
+pub(crate) const MUTANTS: Tool = Tool {
+    package: "cargo-mutants",
+    version: "27.1.0",
+    reason: "changes the code in many small ways, and runs the tests on each",
+};
+
 impl Tool {
     /// Whether this very version is installed.
     pub(crate) fn is_installed(self, workspace: &Workspace) -> bool {
