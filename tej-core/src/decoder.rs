@@ -189,6 +189,27 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
     /// Without an event, `consumed` is always the whole of `input`. This way takes the least flash: it has no fast
     /// paths, and passes every name through the name storage.
     ///
+    /// ```
+    /// use tej_core::{Decoder, DefaultLimits, Event};
+    ///
+    /// let mut decoder = Decoder::new([0; 16], DefaultLimits);
+    /// let read = b"\x80\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x05Hel";
+    /// let (mut at, mut pieces) = (0, 0);
+    /// loop {
+    ///     let input = &read[at..];
+    ///     let step = decoder.step(input)?;
+    ///     at += step.consumed;
+    ///     let Some(span) = step.event else { break }; // all of `read` is consumed: await more
+    ///     // Nothing is borrowed here. The event is looked at before its bytes are overwritten:
+    ///     if let Event::MessageData(piece) = decoder.resolve(span, input) {
+    ///         assert_eq!(piece, b"Hel");
+    ///         pieces += 1;
+    ///     }
+    /// }
+    /// assert_eq!((at, pieces, decoder.payload_remaining()), (read.len(), 1, 2));
+    /// # Ok::<(), tej_core::DecodeError>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for [`decode`](Self::decode).
@@ -229,7 +250,8 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
         Ok(Step { consumed, event: kind.map(|kind| EventSpan { kind, end: consumed }) })
     }
 
-    /// Borrows the event that [`step`](Self::step) found in `input`.
+    /// Borrows the event that [`step`](Self::step) found in `input`. It may be asked more than once, and consumes
+    /// nothing.
     ///
     /// `input` must be the slice that was given to that `step`, and nothing may have moved the decoder since;
     /// otherwise the event's bytes and numbers are some others, or none.
@@ -278,7 +300,18 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
         Some(frame)
     }
 
-    /// Says that the input has ended. Call it when the transport reports its end.
+    /// Says that the input has ended. Call it when the transport reports its end, and no event is due any more.
+    ///
+    /// ```
+    /// use tej_core::{DecodeErrorKind, Decoder, DefaultLimits};
+    ///
+    /// let mut decoder = Decoder::new([0; 16], DefaultLimits);
+    /// assert_eq!(decoder.finish(), Ok(())); // a stream may have no frame at all
+    /// assert_eq!(decoder.decode(&mut &b"\x80\x01\0"[..])?, None);
+    /// let error = decoder.finish().expect_err("the head is not whole");
+    /// assert_eq!((error.kind, error.offset), (DecodeErrorKind::Truncated, 3));
+    /// # Ok::<(), tej_core::DecodeError>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -291,7 +324,7 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
         }
     }
 
-    /// Whether the next byte starts a frame and no event is pending.
+    /// Whether the next byte starts a frame and no event is pending. A connection that is closed here cuts nothing.
     pub fn is_between_frames(&self) -> bool {
         self.state == State::Status
     }
@@ -307,6 +340,28 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
     /// Says that the caller moved the next `n` payload bytes itself, past the decoder (splice, DMA, a read straight
     /// into flash). Go on with [`decode`](Self::decode), which yields the end of the file or frame when it is due.
     ///
+    /// What of the payload lies in a buffer already must be decoded first: move only what `decode` has not seen.
+    ///
+    /// ```
+    /// use std::io::Read;
+    /// use tej_core::{Decoder, DefaultLimits, Event};
+    ///
+    /// let mut line: &[u8] = b"\x80\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x05Hello";
+    /// let mut decoder = Decoder::new([0; 16], DefaultLimits);
+    /// let mut head = [0; 18];
+    /// line.read_exact(&mut head)?;
+    /// let mut input = &head[..];
+    /// while decoder.decode(&mut input)?.is_some() {}
+    ///
+    /// let mut flash = [0; 5]; // as long as the message, which never passes the decoder
+    /// assert_eq!(decoder.payload_remaining(), 5);
+    /// line.read_exact(&mut flash)?;
+    /// decoder.advance_payload(5)?;
+    /// assert_eq!(decoder.decode(&mut line)?, Some(Event::FrameEnd));
+    /// assert_eq!(&flash, b"Hello");
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// `n` is more than [`payload_remaining`](Self::payload_remaining); the decoder is unchanged.
@@ -321,7 +376,7 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
         Ok(())
     }
 
-    /// Bytes of the stream consumed so far, payload that was advanced over included.
+    /// Bytes of the stream consumed so far, payload that was advanced over included. Goes on from 0 after 2⁶⁴ − 1.
     pub fn offset(&self) -> u64 {
         self.offset
     }

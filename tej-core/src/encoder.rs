@@ -172,7 +172,20 @@ impl Encoder {
     }
 
     /// Gives the stream up: every later call returns [`EncodeError::Aborted`]. For a write that failed in the
-    /// middle, after which nobody knows what the peer has.
+    /// middle, after which nobody knows what the peer has, or for a source that ends before its announced size.
+    ///
+    /// ```
+    /// use tej_core::{EncodeError, Encoder, Status};
+    ///
+    /// let mut encoder = Encoder::new();
+    /// encoder.start_frame(Status::ZERO, 0)?;
+    /// encoder.start_message(5)?;
+    /// encoder.payload(2)?; // and then the sensor fails
+    /// encoder.abort();
+    /// assert_eq!(encoder.payload(3), Err(EncodeError::Aborted));
+    /// assert!(!encoder.is_idle()); // close the connection: the peer sees a truncated frame
+    /// # Ok::<(), EncodeError>(())
+    /// ```
     #[inline]
     pub fn abort(&mut self) {
         self.state = State::Aborted;

@@ -6,6 +6,18 @@ use crate::{EncodeError, FRAME_HEAD_LEN, FrameHeader, Limits, MIN_FRAME_LEN, Sta
 /// A whole frame that lies in a slice of the caller's, taken by [`Decoder::decode_frame`](crate::Decoder::decode_frame).
 ///
 /// It is its bytes on the wire and nothing else; every part of it is borrowed from there.
+///
+/// ```
+/// use tej_core::{Decoder, DefaultLimits, File};
+///
+/// let mut input: &[u8] = b"\x94\x01\0\0\0\0\0\0\0\x01\0\x05a.txt\0\0\0\0\0\0\0\x02hi\0\0\0\0\0\0\0\0";
+/// let mut decoder = Decoder::new([0; 16], DefaultLimits);
+/// let frame = decoder.decode_frame(&mut input).expect("it is here whole");
+/// assert_eq!(frame.header().status.value(), 20);
+/// assert!(frame.files().eq([File { name: b"a.txt", data: b"hi" }]));
+/// assert!(frame.message().is_empty());
+/// assert_eq!(frame.len(), 35);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Frame<'a> {
@@ -174,7 +186,14 @@ pub fn encode(
     written.ok_or_else(|| why_not(files, message, available))
 }
 
-/// Bytes on the wire of the frame that [`encode`] would write.
+/// Bytes on the wire of the frame that [`encode`] would write; `usize::MAX` if they are more than can be counted.
+///
+/// ```
+/// use tej_core::{File, MIN_FRAME_LEN, encoded_len};
+///
+/// assert_eq!(encoded_len(&[], b""), MIN_FRAME_LEN);
+/// assert_eq!(encoded_len(&[File { name: b"a.txt", data: b"hi" }], b""), 35);
+/// ```
 pub fn encoded_len(files: &[File<'_>], message: &[u8]) -> usize {
     let record =
         |file: &File<'_>| (2 + 8_usize).saturating_add(file.name.len()).saturating_add(file.data.len());

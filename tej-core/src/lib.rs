@@ -1,4 +1,12 @@
-#![doc = include_str!("../README.md")]
+// The page's example is compiled where there is what it uses.
+#![cfg_attr(any(feature = "embedded-io", not(doctest)), doc = include_str!("../README.md"))]
+// So are its links to what a feature adds.
+#![cfg_attr(
+    not(all(feature = "embedded-io-async", feature = "heapless")),
+    allow(rustdoc::broken_intra_doc_links)
+)]
+// docs.rs says at each item which feature it needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -8,6 +8,20 @@ use core::borrow::Borrow;
 /// waited for. Nothing in this crate is ever sized from a peer's number, so generous limits cost no memory here;
 /// they bound what *you* do with the events. File names have no entry: their limit is the length of the name
 /// storage the [`Decoder`](crate::Decoder) was given.
+///
+/// A limit is the largest number that passes:
+///
+/// ```
+/// use tej_core::{DecodeErrorKind, Decoder, Limits};
+///
+/// let limits = Limits { message: 4, ..Limits::DEFAULT };
+/// let mut decoder = Decoder::new([0; 16], &limits);
+/// let mut input: &[u8] = b"\x80\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x05";
+/// decoder.decode(&mut input)?; // the frame starts
+/// let error = decoder.decode(&mut input).expect_err("refused before a byte of it has come");
+/// assert_eq!((error.kind, error.value, error.offset), (DecodeErrorKind::MessageTooLong, 5, 10));
+/// # Ok::<(), tej_core::DecodeError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Limits {

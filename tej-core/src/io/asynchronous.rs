@@ -11,6 +11,25 @@ use crate::{Decoder, EncodeError, Encoder, Event, Limits, MIN_FRAME_LEN, Status}
 ///
 /// `B` is the buffer, of any length from 1: a longer one means fewer, larger reads and payload chunks. Bytes that
 /// were read ahead of the current event stay in it.
+///
+/// ```
+/// use tej_core::io::FrameReader;
+/// use tej_core::{Decoder, DefaultLimits, Event};
+///
+/// # futures_lite::future::block_on(async {
+/// let transport: &[u8] = b"\x80\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x05Hello";
+/// let mut reader = FrameReader::new(transport, [0; 4], Decoder::new([0; 16], DefaultLimits));
+/// let mut message = Vec::new();
+/// while let Some(event) = reader.next().await? {
+///     if let Event::MessageData(piece) = event {
+///         message.extend_from_slice(piece); // lent from the reader's buffer; `.await` whatever takes it
+///     }
+/// }
+/// assert_eq!(message, b"Hello");
+/// # Ok::<(), tej_core::io::ReadError<core::convert::Infallible>>(())
+/// # })?;
+/// # Ok::<(), tej_core::io::ReadError<core::convert::Infallible>>(())
+/// ```
 #[derive(Debug)]
 pub struct FrameReader<R, B, N = [u8; 255], L = &'static Limits> {
     io: R,
@@ -90,6 +109,25 @@ where
 ///
 /// Nothing has to leave before [`push`](Self::push) or [`flush`](Self::flush).
 ///
+/// ```
+/// use tej_core::Status;
+/// use tej_core::io::FrameWriter;
+///
+/// # futures_lite::future::block_on(async {
+/// let mut line = [0; 64];
+/// let mut writer = FrameWriter::new(&mut line[..], [0; 16]);
+/// writer.start_frame(Status::ZERO, 1).await?;
+/// writer.start_file(b"a.txt", 2).await?;
+/// writer.write_payload(b"h").await?;
+/// writer.write_payload(b"i").await?;
+/// writer.start_message(0).await?;
+/// writer.push().await?; // or `flush`, to wait until it is on the line
+/// assert!(line.starts_with(b"\x80\x01\0\0\0\0\0\0\0\x01\0\x05a.txt\0\0\0\0\0\0\0\x02hi\0\0\0\0\0\0\0\0"));
+/// # Ok::<(), tej_core::io::WriteError<embedded_io::SliceWriteError>>(())
+/// # })?;
+/// # Ok::<(), tej_core::io::WriteError<embedded_io::SliceWriteError>>(())
+/// ```
+///
 /// # Cancel safety
 ///
 /// A write that is cut off leaves the peer with an unknown part of a frame. So when a future of this type is
@@ -154,6 +192,28 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> FrameWriter<W, B> {
     /// [`commit_payload`](Self::commit_payload) how much was filled in.
     ///
     /// Empty only when no payload is due, or the buffer has no length.
+    ///
+    /// ```
+    /// use tej_core::Status;
+    /// use tej_core::io::FrameWriter;
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let mut line = [0; 64];
+    /// let mut writer = FrameWriter::new(&mut line[..], [0; 16]);
+    /// writer.start_frame(Status::ZERO, 0).await?;
+    /// writer.start_message(32).await?;
+    /// while writer.encoder().payload_remaining() > 0 {
+    ///     let space = writer.payload_space().await?;
+    ///     space.fill(7); // a sensor's DMA, say
+    ///     let n = space.len();
+    ///     writer.commit_payload(n)?;
+    /// }
+    /// writer.push().await?;
+    /// assert_eq!(line[18..50], [7; 32]);
+    /// # Ok::<(), tej_core::io::WriteError<embedded_io::SliceWriteError>>(())
+    /// # })?;
+    /// # Ok::<(), tej_core::io::WriteError<embedded_io::SliceWriteError>>(())
+    /// ```
     ///
     /// # Errors
     ///

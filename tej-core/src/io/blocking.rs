@@ -15,6 +15,22 @@ use crate::{Decoder, EncodeError, Encoder, Event, Limits, MIN_FRAME_LEN, Status}
 ///
 /// `B` is the buffer, of any length from 1: a longer one means fewer, larger reads and payload chunks. Bytes that
 /// were read ahead of the current event stay in it.
+///
+/// ```
+/// use tej_core::io::blocking::FrameReader;
+/// use tej_core::{Decoder, DefaultLimits, Event};
+///
+/// let transport: &[u8] = b"\x80\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x05Hello";
+/// let mut reader = FrameReader::new(transport, [0; 4], Decoder::new([0; 16], DefaultLimits));
+/// let mut message = Vec::new();
+/// while let Some(event) = reader.next()? {
+///     if let Event::MessageData(piece) = event {
+///         message.extend_from_slice(piece);
+///     }
+/// }
+/// assert_eq!(message, b"Hello");
+/// # Ok::<(), tej_core::io::ReadError<core::convert::Infallible>>(())
+/// ```
 #[derive(Debug)]
 pub struct FrameReader<R, B, N = [u8; 255], L = &'static Limits> {
     io: R,
@@ -89,6 +105,22 @@ where
 ///
 /// Nothing has to leave before [`push`](Self::push) or [`flush`](Self::flush).
 ///
+/// ```
+/// use tej_core::Status;
+/// use tej_core::io::blocking::FrameWriter;
+///
+/// let mut line = [0; 64];
+/// let mut writer = FrameWriter::new(&mut line[..], [0; 16]);
+/// writer.start_frame(Status::ZERO, 1)?;
+/// writer.start_file(b"a.txt", 2)?;
+/// writer.write_payload(b"h")?;
+/// writer.write_payload(b"i")?;
+/// writer.start_message(0)?;
+/// writer.push()?; // or `flush`, to wait until it is on the line
+/// assert!(line.starts_with(b"\x80\x01\0\0\0\0\0\0\0\x01\0\x05a.txt\0\0\0\0\0\0\0\x02hi\0\0\0\0\0\0\0\0"));
+/// # Ok::<(), tej_core::io::WriteError<embedded_io::SliceWriteError>>(())
+/// ```
+///
 /// # After a failed write
 ///
 /// A write that fails leaves the peer with an unknown part of a frame. So after [`WriteError::Io`] or
@@ -152,6 +184,25 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> FrameWriter<W, B> {
     /// [`commit_payload`](Self::commit_payload) how much was filled in.
     ///
     /// Empty only when no payload is due, or the buffer has no length.
+    ///
+    /// ```
+    /// use tej_core::Status;
+    /// use tej_core::io::blocking::FrameWriter;
+    ///
+    /// let mut line = [0; 64];
+    /// let mut writer = FrameWriter::new(&mut line[..], [0; 16]);
+    /// writer.start_frame(Status::ZERO, 0)?;
+    /// writer.start_message(32)?;
+    /// while writer.encoder().payload_remaining() > 0 {
+    ///     let space = writer.payload_space()?;
+    ///     space.fill(7); // a sensor's DMA, say
+    ///     let n = space.len();
+    ///     writer.commit_payload(n)?;
+    /// }
+    /// writer.push()?;
+    /// assert_eq!(line[18..50], [7; 32]);
+    /// # Ok::<(), tej_core::io::WriteError<embedded_io::SliceWriteError>>(())
+    /// ```
     ///
     /// # Errors
     ///

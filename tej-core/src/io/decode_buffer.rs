@@ -4,7 +4,7 @@ use core::borrow::Borrow;
 
 use crate::{DecodeError, Decoder, Event, EventSpan, Limits};
 
-/// A [`Decoder`] and the bytes it has not consumed, without the reading: the part of [`FrameReader`] that is the
+/// A [`Decoder`] and the bytes it has not consumed, without the reading: the part of a frame reader that is the
 /// same whether the transport is async, blocking or somebody else's.
 ///
 /// ```
