@@ -1,10 +1,29 @@
 //! What a firmware does with a decoder.
 
-use core::hint::black_box;
+use core::{borrow::Borrow, hint::black_box};
 
-use tej_core::{DecodeError, Event};
+use tej_core::{DecodeError, Decoder, Event, Limits};
 
 use crate::device;
+
+/// Decodes one read by `step` and `resolve`, the way of the async loop and of everybody who counts bytes of flash.
+#[inline]
+pub fn step_through<N, L>(
+    decoder: &mut Decoder<N, L>,
+    mut input: &[u8],
+    mut handle: impl FnMut(Event<'_>),
+) -> Result<(), DecodeError>
+where
+    N: AsRef<[u8]> + AsMut<[u8]>,
+    L: Borrow<Limits>,
+{
+    loop {
+        let step = decoder.step(input)?;
+        let Some(span) = step.event else { return Ok(()) };
+        handle(decoder.resolve(span, input));
+        input = input.get(step.consumed..).unwrap_or_default();
+    }
+}
 
 /// Looks at every field of an event.
 #[inline]
@@ -12,7 +31,7 @@ pub fn handle(event: Event<'_>) {
     match event {
         Event::FrameStart(header) => {
             device::report(FRAME_START, u64::from(header.status.value()) << 8 | u64::from(header.version));
-            device::report(FILES, header.files);
+            device::report(FILES, header.files.into());
         }
         Event::FileStart { name, size } => {
             device::report(FILE_START, size);
@@ -34,6 +53,8 @@ pub fn fail(error: &DecodeError) {
     device::report(FAULT, 0);
 }
 
+/// A frame in one piece.
+pub const WHOLE: u32 = 9;
 const FRAME_START: u32 = 1;
 const FILES: u32 = 2;
 const FILE_START: u32 = 3;

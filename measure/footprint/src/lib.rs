@@ -25,6 +25,18 @@ macro_rules! buffer {
     }};
 }
 
+/// A decoder with constant limits, in a static, where firmware keeps what it needs from start to end. Use it in `main`
+/// itself, which runs once.
+#[macro_export]
+macro_rules! decoder {
+    () => {{
+        static mut DECODER: tej_core::Decoder<[u8; 64], tej_core::DefaultLimits> =
+            tej_core::Decoder::new([0; 64], tej_core::DefaultLimits);
+        // SAFETY: `main` runs once, so this is the only reference.
+        unsafe { &mut *(&raw mut DECODER) }
+    }};
+}
+
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     #[cfg(feature = "no-panic")]

@@ -7,7 +7,7 @@
 #![no_main]
 
 use footprint::asynchronous::Port;
-use tej_core::{Decoder, Encoder, KeepAlive, Limits, io};
+use tej_core::{Decoder, DefaultLimits, Encoder, KeepAlive, Limits, io};
 
 #[unsafe(no_mangle)]
 extern "C" fn main() -> ! {
@@ -26,7 +26,8 @@ macro_rules! sizes {
 }
 
 sizes! {
-    "decoder": Decoder<[u8; 0], &'static Limits>,
+    "decoder": Decoder<[u8; 0], DefaultLimits>,
+    "decoder_reference": Decoder<[u8; 0], &'static Limits>,
     "encoder": Encoder,
     "keep_alive": KeepAlive,
     "limits": Limits,
