@@ -30,10 +30,10 @@ impl List for Checked {
         items: usize,
         prepare: impl Fn() -> C + 'static,
     ) {
-        let mut expected = match row.rsplit('/').next() {
+        let mut expected = match row.rsplit('/').find(|part| ["files8", "64k"].contains(part)) {
             Some("files8") => frame::with_files(),
-            Some("64k") => vec![large_file(self.slices())],
-            _ => frame::messages(),
+            Some(_) => vec![large_file(self.slices())],
+            None => frame::messages(),
         };
         if row == BODY {
             expected = expected.into_iter().map(without_names).collect();
