@@ -1,7 +1,7 @@
 //! Any bytes, any limits, any pieces: the decoder reports what the oracle reports.
 
 use arbitrary::Arbitrary;
-use tej_core::{Decoder, PayloadOverrun};
+use tej_core::{Decoder, Frame, FrameTooLarge, OwnedFrame, PayloadOverrun};
 
 use crate::common::reference::{self, Event};
 use crate::common::{Log, Outcome, by_decode, by_step, decoder, fault, frame, vectors};
@@ -30,6 +30,7 @@ impl Input<'_> {
         assert_eq!(by_decode(decoder(&limits), pieces.iter().copied()), expected, "through `decode`");
         assert_eq!(by_step(decoder(&limits), pieces.iter().copied()), expected, "through `step`");
         assert_eq!(by_turns(&limits, &pieces, self.turns), expected, "through all in turn");
+        collect(&limits, &pieces, self.stream);
     }
 }
 
@@ -58,25 +59,25 @@ impl Limits {
     fn in_terms_of_the_reference(self) -> reference::Limits {
         reference::Limits {
             any_version: self.any_version,
-            files: self.files.value(),
+            files: self.files.below(u32::MAX.into()),
             name: self.name.into(),
-            file: self.file.value(),
-            message: self.message.value(),
-            frame: self.frame.value(),
+            file: self.file.below(u64::MAX),
+            message: self.message.below(u64::MAX),
+            frame: self.frame.below(u64::MAX),
         }
     }
 }
 
-/// The number itself, but the last 256 of them count down from the largest of 64 bits.
+/// The number itself, but the last 256 of them count down from the most that can be set.
 #[derive(Arbitrary, Clone, Copy, Debug, PartialEq)]
 struct Limit(u16);
 
 impl Limit {
     const MOST: Self = Self(u16::MAX);
 
-    fn value(self) -> u64 {
+    fn below(self, most: u64) -> u64 {
         let from_end = u16::MAX - self.0;
-        if from_end < 256 { u64::MAX - u64::from(from_end) } else { self.0.into() }
+        if from_end < 256 { most - u64::from(from_end) } else { self.0.into() }
     }
 }
 
@@ -85,10 +86,10 @@ impl Limit {
 struct Turns([u8; 4]);
 
 impl Turns {
-    const MIXED: Self = Self([0, 1, 2, 2 + 3 * 5]);
+    const MIXED: Self = Self([0, 1, 3, 2 + 4 * 5]);
 }
 
-/// Through `decode`, `step` and `advance_payload`, as `turns` says, with one decoder.
+/// Through `decode`, `step`, `advance_payload` and `decode_frame`, as `turns` says, with one decoder.
 fn by_turns(limits: &reference::Limits, pieces: &[&[u8]], turns: Turns) -> Outcome {
     let mut decoder = decoder(limits);
     let mut log = Log::default();
@@ -99,15 +100,20 @@ fn by_turns(limits: &reference::Limits, pieces: &[&[u8]], turns: Turns) -> Outco
         loop {
             let before = input.len();
             let turn = turns.next().expect("it goes round");
-            if turn % 3 == 2 {
+            if turn % 4 == 3 && take_frame(&mut decoder, &mut input, &mut log) {
+                offset += (before - input.len()) as u64;
+                assert_eq!(decoder.offset(), offset);
+                continue;
+            }
+            if turn % 4 == 2 {
                 let in_file = matches!(log.0.last(), Some(Event::FileStart { .. } | Event::FileData(_)));
-                match (move_payload(&mut decoder, &mut input, usize::from(turn / 3)), in_file) {
+                match (move_payload(&mut decoder, &mut input, usize::from(turn / 4)), in_file) {
                     ([], _) => {}
                     (moved, true) => log.push(tej_core::Event::FileData(moved)),
                     (moved, false) => log.push(tej_core::Event::MessageData(moved)),
                 }
             }
-            let event = if turn % 3 == 1 {
+            let event = if turn % 4 == 1 {
                 decoder.step(input).map(|step| {
                     let whole = input;
                     input = &input[step.consumed..];
@@ -137,6 +143,93 @@ fn by_turns(limits: &reference::Limits, pieces: &[&[u8]], turns: Turns) -> Outco
         }
     }
     (log.0, decoder.finish().err().map(fault))
+}
+
+/// Takes a whole frame, if there is one that is acceptable. Both ways accept the same frames.
+fn take_frame(decoder: &mut Decoder<Vec<u8>, tej_core::Limits>, input: &mut &[u8], log: &mut Log) -> bool {
+    let before = *input;
+    let mut other = decoder.clone();
+    let Some(frame) = decoder.decode_frame(input) else {
+        assert_eq!(*input, before, "no frame, and something was consumed");
+        assert!(
+            !other.is_between_frames() || !ends_a_frame(&mut other, before),
+            "a whole frame was not seen"
+        );
+        return false;
+    };
+    assert_eq!(frame.len(), before.len() - input.len());
+    assert!(decoder.is_between_frames());
+    report(&frame, |event| log.push(event));
+    true
+}
+
+/// Whether there is an acceptable frame at the start of `input`, as the events tell.
+fn ends_a_frame(decoder: &mut Decoder<Vec<u8>, tej_core::Limits>, mut input: &[u8]) -> bool {
+    loop {
+        match decoder.decode(&mut input) {
+            Ok(Some(tej_core::Event::FrameEnd)) => return true,
+            Ok(Some(_)) => {}
+            Ok(None) | Err(_) => return false,
+        }
+    }
+}
+
+/// A whole frame as the events that it would have been.
+fn report<'a>(frame: &Frame<'a>, mut event: impl FnMut(tej_core::Event<'a>)) {
+    event(tej_core::Event::FrameStart(frame.header()));
+    for file in frame.files() {
+        event(tej_core::Event::FileStart { name: file.name, size: file.data.len() as u64 });
+        if !file.data.is_empty() {
+            event(tej_core::Event::FileData(file.data));
+        }
+        event(tej_core::Event::FileEnd);
+    }
+    event(tej_core::Event::MessageStart { size: frame.message().len() as u64 });
+    if !frame.message().is_empty() {
+        event(tej_core::Event::MessageData(frame.message()));
+    }
+    event(tej_core::Event::FrameEnd);
+}
+
+/// Collects the frames that are short enough, and compares each with its bytes in the stream.
+fn collect(limits: &reference::Limits, pieces: &[&[u8]], stream: &[u8]) {
+    let mut decoder = decoder(limits);
+    let mut owned = OwnedFrame::<CAPACITY>::new();
+    let (mut start, mut refused) = (0, false);
+    for &piece in pieces {
+        let mut input = piece;
+        while let Ok(Some(event)) = decoder.decode(&mut input) {
+            let complete = match owned.push(event) {
+                Ok(complete) => complete,
+                Err(error) => {
+                    assert_eq!(error, FrameTooLarge { capacity: CAPACITY });
+                    assert!(!refused, "that it does not fit was said before");
+                    refused = true;
+                    false
+                }
+            };
+            if event != tej_core::Event::FrameEnd {
+                assert!(!complete && owned.frame().is_none(), "{event:?} completes nothing");
+                continue;
+            }
+            let end = usize::try_from(decoder.offset()).expect("in memory");
+            assert_eq!(complete, end - start <= CAPACITY, "a frame of {} bytes", end - start);
+            assert_ne!(complete, refused);
+            if complete {
+                assert_eq!(owned.as_bytes(), &stream[start..end]);
+                let (mut whole, mut alone) = (Log::default(), Log::default());
+                report(&owned.frame().expect("it is complete"), |event| whole.push(event));
+                let mut frame = &stream[start..end];
+                let any = reference::Limits { any_version: true, ..*limits };
+                let mut decoder = crate::common::decoder(&any);
+                while let Ok(Some(event)) = decoder.decode(&mut frame) {
+                    alone.push(event);
+                }
+                assert_eq!(whole.0, alone.0);
+            }
+            (start, refused) = (end, false);
+        }
+    }
 }
 
 /// Takes at most `most` bytes of payload past the decoder; to take more than there is, it refuses.
@@ -236,3 +329,6 @@ pub fn seeds() -> Vec<Vec<u8>> {
     seed::seeds(&inputs, &mut bytes);
     bytes
 }
+
+/// What a frame may have to be collected: some, and not all, of those in the seeds.
+const CAPACITY: usize = 64;

@@ -1,7 +1,7 @@
 //! Any frames, written in any pieces and read in others: the same frames.
 
 use arbitrary::Arbitrary;
-use tej_core::{Encoder, Status};
+use tej_core::{EncodeError, Encoder, File, Status, encode, encode_to_vec, encoded_len};
 
 use crate::common::reference::{self, Frame};
 use crate::common::{by_decode, by_step, decoder, vectors};
@@ -29,6 +29,7 @@ impl Input {
             let start = wire.len();
             self.encode(&mut encoder, frame, &mut wire);
             assert_eq!(wire[start..], frame.wire(), "{frame:?}");
+            encode_at_once(frame, &wire[start..]);
         }
         let expected = (frames.iter().flat_map(Frame::events).collect(), None);
         let names = frames.iter().flat_map(|frame| &frame.files).map(|(name, _)| name.len() as u64);
@@ -68,6 +69,28 @@ impl Input {
     }
 }
 
+/// Encodes a frame in one call: into what is just long enough, and into what is not.
+fn encode_at_once(frame: &Frame, wire: &[u8]) {
+    let status = Status::new(frame.status).expect("7 bits");
+    let files: Vec<_> = frame.files.iter().map(|(name, data)| File { name, data }).collect();
+    assert_eq!(encoded_len(&files, &frame.message), wire.len());
+    let mut buffer = vec![0xa5; wire.len() + 1];
+    let (space, beyond) = buffer.split_at_mut(wire.len());
+    assert_eq!(encode(status, &files, &frame.message, space), Ok(wire.len()));
+    assert_eq!(space, wire);
+    assert_eq!(beyond, [0xa5], "it wrote beyond its end");
+    let too_small = |available| EncodeError::BufferTooSmall { needed: wire.len(), available };
+    let available = wire.len() - 1;
+    assert_eq!(encode(status, &files, &frame.message, &mut space[..available]), Err(too_small(available)));
+    match encode_to_vec::<CAPACITY>(status, &files, &frame.message) {
+        Ok(vec) => assert_eq!(vec, wire),
+        Err(error) => {
+            assert!(wire.len() > CAPACITY);
+            assert_eq!(error, too_small(CAPACITY));
+        }
+    }
+}
+
 /// What a frame is made from.
 #[derive(Arbitrary, Clone, Debug, PartialEq)]
 struct Recipe {
@@ -83,8 +106,8 @@ impl Recipe {
         let files = self.files.iter().take(MOST_FILES);
         Frame {
             status: self.status & 0x7f,
-            files: files.map(|(name, data)| (name.bytes(MAX_NAME), data.bytes(MAX_DATA))).collect(),
-            message: self.message.bytes(MAX_DATA),
+            files: files.map(|(name, data)| (name.bytes(), data.bytes())).collect(),
+            message: self.message.bytes(),
         }
     }
 }
@@ -92,7 +115,7 @@ impl Recipe {
 /// Bytes, and how often they come: so that some few are longer than 8 bits can tell.
 #[derive(Arbitrary, Clone, Debug, PartialEq)]
 struct Text {
-    /// 240 and each above it double them once more; anything below leaves them as they are.
+    /// 240 and each above it double them once more, up to a limit; anything below leaves them as they are.
     doubled: u8,
     bytes: Vec<u8>,
 }
@@ -102,12 +125,12 @@ impl Text {
         Self { doubled: 0, bytes: bytes.to_vec() }
     }
 
-    fn bytes(&self, max: usize) -> Vec<u8> {
+    fn bytes(&self) -> Vec<u8> {
         let doubled = u32::from(self.doubled.saturating_sub(239));
         let mut bytes = self.bytes.clone();
-        bytes.truncate(max.div_ceil(1 << doubled));
+        bytes.truncate(MOST_BYTES.div_ceil(1 << doubled));
         bytes = bytes.repeat(1 << doubled);
-        bytes.truncate(max);
+        bytes.truncate(MOST_BYTES);
         bytes
     }
 }
@@ -136,7 +159,7 @@ impl Seed for Text {
     }
 }
 
-/// The vectors one by one and all in one stream, and names as long as they get.
+/// The vectors one by one and all in one stream, and a frame whose parts are all long.
 pub fn seeds() -> Vec<Vec<u8>> {
     let recipe = |frame: &Frame| Recipe {
         status: frame.status,
@@ -145,10 +168,10 @@ pub fn seeds() -> Vec<Vec<u8>> {
     };
     let frames: Vec<_> = vectors().iter().map(|vector| recipe(&vector.frame)).collect();
     let long = |bytes: &[u8]| Text { doubled: u8::MAX, bytes: bytes.to_vec() };
-    let longest_name = Recipe { status: 7, files: vec![(long(b"n"), long(b"d"))], message: long(b"m") };
+    let long_one = Recipe { status: 7, files: vec![(long(b"n"), long(b"d"))], message: long(b"m") };
     let one_by_one = frames.iter().map(|frame| vec![frame.clone()]);
     let mut inputs = Vec::new();
-    for frames in one_by_one.chain([frames.clone(), vec![longest_name], vec![]]) {
+    for frames in one_by_one.chain([frames.clone(), vec![long_one], vec![]]) {
         for (written, read) in [(Pieces::WHOLE, Pieces::BYTES), (Pieces::UNEVEN, Pieces::WHOLE)] {
             inputs.push(Input { written, read, frames: frames.clone() });
         }
@@ -158,8 +181,9 @@ pub fn seeds() -> Vec<Vec<u8>> {
     bytes
 }
 
-const MAX_NAME: usize = 65_535;
-/// More would be slow, and find nothing: no field is read differently.
-const MAX_DATA: usize = 1_000;
+/// In a name, a file or a message. More would be slow, and find nothing: no field is read differently.
+const MOST_BYTES: usize = 1_000;
 const MOST_FRAMES: usize = 8;
 const MOST_FILES: usize = 8;
+/// What a vector has room for: some, and not all, of the seeds.
+const CAPACITY: usize = 40;
