@@ -42,6 +42,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     let tools = setup::prepare(workspace, NEEDS, &options.consent, &screen)?;
     let files = measure(workspace, tools.llvm()?, &screen)?;
     print!("{}", table(&files));
+    for file in files.iter().filter(|file| !file.missed.is_empty()) {
+        screen.note("missed", &format!("{CRATE}/src/{}: {}", file.name, ranges(&file.missed)));
+    }
     if !options.no_record {
         document::store(&workspace.verification(), "coverage", &markdown(workspace, tools.llvm()?, &files))?;
         screen.note("stored", "in docs/verification.md");
@@ -163,19 +166,13 @@ fn read(report: &str, source: &Path) -> Result<Vec<File>> {
 }
 
 fn table(files: &[File]) -> String {
-    let mut table = Table::new([
-        Column::left("File"),
-        Column::right("Lines"),
-        Column::right("Missed"),
-        Column::elastic("Which"),
-    ]);
+    let mut table = Table::new([Column::left("File"), Column::right("Lines"), Column::right("Missed")]);
     for file in files {
         let missed = thousands(file.missed.len() as u64);
         table.row([
             Cell::plain(file.name.clone()),
             Cell::plain(thousands(file.lines as u64)),
             if file.missed.is_empty() { Cell::good(missed) } else { Cell::bad(missed) },
-            Cell::plain(ranges(&file.missed)),
         ]);
     }
     table.render()
