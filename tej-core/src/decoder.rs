@@ -48,7 +48,7 @@ use crate::{
 pub struct Decoder<N = [u8; 255], L = &'static Limits> {
     /// Bytes of the stream consumed so far.
     offset: u64,
-    /// The offset at which the current frame began. After a fault, the fault's offset.
+    /// Inside a frame, the offset at which it began. After a fault, the fault's offset.
     frame_at: u64,
     /// By state: the bytes of a field so far, the bytes of a name that have arrived, the payload still to come, or
     /// the fault's value.
@@ -106,6 +106,7 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
                     {
                         *input = rest;
                         self.short = [status, version];
+                        self.frame_at = self.offset;
                         self.offset = self.offset.wrapping_add(FRAME_HEAD_LEN as u64);
                         self.begin_files(files);
                         break 'found Some(Kind::FrameStart);
@@ -149,7 +150,7 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
                     return Ok(Some(Event::FileEnd));
                 }
                 State::FrameEnd => {
-                    self.end_frame();
+                    self.state = State::Status;
                     return Ok(Some(Event::FrameEnd));
                 }
                 State::Failed => return Err(self.fault()),
@@ -230,7 +231,7 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
                 (0, Some(Kind::FileEnd))
             }
             State::FrameEnd => {
-                self.end_frame();
+                self.state = State::Status;
                 (0, Some(Kind::FrameEnd))
             }
             State::Failed => return Err(self.fault()),
@@ -296,7 +297,6 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
         let (frame, rest) = Frame::split_from(input, self.limits.borrow(), self.name.as_ref().len())?;
         *input = rest;
         self.offset = self.offset.wrapping_add(frame.len() as u64);
-        self.frame_at = self.offset;
         Some(frame)
     }
 
@@ -456,6 +456,7 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
         }
         match self.state {
             State::Status => {
+                self.frame_at = self.offset.wrapping_sub(1);
                 self.short = [low(number), 0];
                 self.state = State::Version;
             }
@@ -517,12 +518,6 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
     fn begin_message(&mut self, size: u64) {
         self.value = size;
         self.state = if size == 0 { State::FrameEnd } else { State::MessageData };
-    }
-
-    #[inline]
-    fn end_frame(&mut self) {
-        self.frame_at = self.offset;
-        self.state = State::Status;
     }
 
     /// Whether the frame may go on with `head` bytes of fields from `offset` on and the `size` bytes that they announce.

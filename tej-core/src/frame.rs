@@ -24,6 +24,7 @@ pub struct Frame<'a> {
     header: FrameHeader,
     files: &'a [u8],
     message: &'a [u8],
+    len: usize,
 }
 
 impl<'a> Frame<'a> {
@@ -49,8 +50,7 @@ impl<'a> Frame<'a> {
     #[inline]
     #[allow(clippy::len_without_is_empty, reason = "no frame is empty")]
     pub const fn len(&self) -> usize {
-        // They lie side by side in one slice, so that the sum is no longer than a slice can be.
-        MIN_FRAME_LEN.wrapping_add(self.files.len()).wrapping_add(self.message.len())
+        self.len
     }
 
     /// The frame at the start of `input` and what follows it; `None` where it is not there whole or not acceptable.
@@ -62,19 +62,57 @@ impl<'a> Frame<'a> {
         limits: &Limits,
         name_limit: usize,
     ) -> Option<(Self, &'a [u8])> {
-        let (&[status, version, ref count @ ..], body) = input.split_first_chunk::<FRAME_HEAD_LEN>()?;
+        // The shortest frame's bytes; where there are files, the last eight of them are theirs.
+        let (&[status, version, ref fields @ ..], behind) = input.split_first_chunk::<MIN_FRAME_LEN>()?;
         if status & START_BIT == 0 || (version != VERSION && !limits.any_version) {
             return None;
         }
         let status = Status::from_wire(status);
-        let files = u32::try_from(u64::from_be_bytes(*count)).ok().filter(|files| *files <= limits.files)?;
-        let after_files =
-            if files == 0 { body } else { Files::skip_acceptable(body, files, limits, name_limit)? };
-        let (message, rest) = split_sized(after_files, limits.message)?;
-        let files_len = body.len().wrapping_sub(after_files.len());
-        let frame =
-            Self { header: FrameHeader { status, version, files }, files: body.get(..files_len)?, message };
-        (frame.len() as u64 <= limits.frame).then_some((frame, rest))
+        let (count, size) = fields.split_first_chunk::<8>()?;
+        let files = u64::from_be_bytes(*count);
+        if files == 0 {
+            let size = u64::from_be_bytes(*size.first_chunk::<8>()?);
+            let header = FrameHeader { status, version, files: 0 };
+            return Self::split_message(header, &[], size, behind, limits);
+        }
+        let files = u32::try_from(files).ok().filter(|files| *files <= limits.files)?;
+        let header = FrameHeader { status, version, files };
+        Self::split_with_files(header, input.get(FRAME_HEAD_LEN..)?, limits, name_limit)
+    }
+
+    /// Kept out of the way of frames that are messages only.
+    #[inline(never)]
+    fn split_with_files(
+        header: FrameHeader,
+        body: &'a [u8],
+        limits: &Limits,
+        name_limit: usize,
+    ) -> Option<(Self, &'a [u8])> {
+        let mut rest = body;
+        for _ in 0..header.files {
+            let (file, behind) = File::split_from(rest, limits.file)?;
+            if file.name.len() > name_limit {
+                return None;
+            }
+            rest = behind;
+        }
+        let files = body.get(..body.len().wrapping_sub(rest.len()))?;
+        let (size, rest) = rest.split_first_chunk::<8>()?;
+        Self::split_message(header, files, u64::from_be_bytes(*size), rest, limits)
+    }
+
+    #[inline]
+    fn split_message(
+        header: FrameHeader,
+        files: &'a [u8],
+        size: u64,
+        rest: &'a [u8],
+        limits: &Limits,
+    ) -> Option<(Self, &'a [u8])> {
+        let (message, rest) = split_checked(rest, size, limits.message)?;
+        // They lie side by side in one slice, so that the sum is no longer than a slice can be.
+        let len = MIN_FRAME_LEN.wrapping_add(files.len()).wrapping_add(message.len());
+        (len as u64 <= limits.frame).then_some((Self { header, files, message, len }, rest))
     }
 }
 
@@ -84,25 +122,6 @@ impl<'a> Frame<'a> {
 pub struct Files<'a> {
     /// What is left of the file records, which were found whole.
     records: &'a [u8],
-}
-
-impl<'a> Files<'a> {
-    /// What lies behind `count` records, if they are all there and within the limits.
-    fn skip_acceptable(
-        mut records: &'a [u8],
-        count: u32,
-        limits: &Limits,
-        name_limit: usize,
-    ) -> Option<&'a [u8]> {
-        for _ in 0..count {
-            let (file, rest) = File::split_from(records, limits.file)?;
-            if file.name.len() > name_limit {
-                return None;
-            }
-            records = rest;
-        }
-        Some(records)
-    }
 }
 
 impl<'a> Iterator for Files<'a> {
@@ -133,7 +152,8 @@ impl<'a> File<'a> {
     fn split_from(record: &'a [u8], limit: u64) -> Option<(Self, &'a [u8])> {
         let (len, rest) = record.split_first_chunk::<2>()?;
         let (name, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;
-        let (data, rest) = split_sized(rest, limit)?;
+        let (size, rest) = rest.split_first_chunk::<8>()?;
+        let (data, rest) = split_checked(rest, u64::from_be_bytes(*size), limit)?;
         Some((Self { name, data }, rest))
     }
 }
@@ -223,13 +243,11 @@ fn put<'b>(space: &'b mut [u8], bytes: &[u8]) -> Option<&'b mut [u8]> {
     Some(later)
 }
 
-/// The bytes that a 64-bit length announces, if they are there and no more than `limit`, and what follows them.
+/// The `size` bytes that a length has announced, if they are there and no more than `limit`, and what follows them.
 #[inline]
-fn split_sized(input: &[u8], limit: u64) -> Option<(&[u8], &[u8])> {
-    let (size, rest) = input.split_first_chunk::<8>()?;
-    let size = u64::from_be_bytes(*size);
+fn split_checked(input: &[u8], size: u64, limit: u64) -> Option<(&[u8], &[u8])> {
     if size > limit {
         return None;
     }
-    rest.split_at_checked(usize::try_from(size).ok()?)
+    input.split_at_checked(usize::try_from(size).ok()?)
 }
