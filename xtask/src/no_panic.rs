@@ -132,13 +132,13 @@ fn expect_safe_and_alone(workspace: &Workspace) -> Result<()> {
 /// The public functions in the sources under `folder`, as the programs call them: `Type::function`, with the module
 /// before it where more modules have such a type, and `tej_core::function`.
 fn functions(folder: &Path) -> Result<BTreeSet<String>> {
-    let mut sources = BTreeMap::new();
+    let mut sources = Vec::new();
     read_sources(folder, &mut sources)?;
     Ok(public_functions(&sources))
 }
 
-/// The sources under `folder`, by the names of their modules.
-fn read_sources(folder: &Path, sources: &mut BTreeMap<String, String>) -> Result<()> {
+/// The sources under `folder`, with the names of their modules.
+fn read_sources(folder: &Path, sources: &mut Vec<(String, String)>) -> Result<()> {
     for entry in folder.read_dir().with_context(|| format!("cannot list {}", folder.display()))? {
         let path = entry?.path();
         if path.is_dir() {
@@ -147,13 +147,13 @@ fn read_sources(folder: &Path, sources: &mut BTreeMap<String, String>) -> Result
         }
         let module = path.file_stem().and_then(|name| name.to_str()).context("a source without a name")?;
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        ensure!(sources.insert(module.to_owned(), text).is_none(), "two modules are called {module}");
+        sources.push((module.to_owned(), text));
     }
     Ok(())
 }
 
 /// By lines, as rustfmt leaves them. Formatting is left out.
-fn public_functions(sources: &BTreeMap<String, String>) -> BTreeSet<String> {
+fn public_functions(sources: &[(String, String)]) -> BTreeSet<String> {
     let mut declared = BTreeMap::<&str, Vec<(&str, bool)>>::new();
     for (module, text) in sources {
         for line in text.lines() {
@@ -257,6 +257,7 @@ fn called(text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
     for line in code {
+        let line = without_turbofish(line);
         for (end, _) in line.match_indices('(') {
             let before = &line[..end];
             let begin = before.rfind(|c: char| !c.is_alphanumeric() && c != '_' && c != ':');
@@ -268,6 +269,17 @@ fn called(text: &str) -> BTreeSet<String> {
         }
     }
     found
+}
+
+/// `Vec::<u8>::new()` without `::<u8>`.
+fn without_turbofish(line: &str) -> String {
+    let mut text = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some((before, generics)) = rest.split_once("::<") {
+        text.push_str(before);
+        rest = generics.split_once('>').map_or("", |(_, after)| after);
+    }
+    text + rest
 }
 
 /// The programs.
@@ -300,7 +312,7 @@ mod tests {
         let sources = [("decoder", decoder), ("io", io), ("blocking", io)];
         let sources = sources.map(|(module, text)| (module.to_owned(), text.to_owned()));
         assert_eq!(
-            public_functions(&sources.into()).into_iter().collect::<Vec<_>>(),
+            public_functions(&sources).into_iter().collect::<Vec<_>>(),
             [
                 "Decoder::new",
                 "Decoder::next",
@@ -314,8 +326,8 @@ mod tests {
 
     #[test]
     fn calls_are_listed() {
-        let text = "    // Decoder::new()\n    any(io::Reader::next(hidden(&mut reader)).await);\n    Frame::files;\n";
-        let expected = ["Reader::next", "any", "hidden", "io::Reader::next", "next"];
+        let text = "    // Decoder::new()\n    any(io::Reader::next(hidden(&mut reader)).await);\n    Frame::files;\n    Owned::<64>::new();\n";
+        let expected = ["Owned::new", "Reader::next", "any", "hidden", "io::Reader::next", "new", "next"];
         assert_eq!(called(text).into_iter().collect::<Vec<_>>(), expected);
     }
 }

@@ -7,6 +7,11 @@ pub fn any<T>(value: T) -> T {
     black_box(value)
 }
 
+/// Some bytes, of which nothing is known, their number included.
+pub fn bytes() -> &'static [u8] {
+    any(&[])
+}
+
 /// A value that may have become any other in the meantime.
 pub fn hidden<T>(value: &mut T) -> &mut T {
     black_box(value)

@@ -9,49 +9,47 @@
 
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use footprint::{
-    asynchronous, buffer,
-    opaque::{any, hidden, planted, seen},
+    asynchronous::{ready, run},
+    buffer,
+    opaque::{any, bytes, hidden, planted, seen},
 };
-use tej_core::{
-    Decoder, Limits, Status,
-    io::{FrameReader, FrameWriter},
-};
+use tej_core::{Decoder, Limits, Status, io as asynchronous};
 
 #[unsafe(no_mangle)]
 extern "C" fn main() -> ! {
-    asynchronous::run(reader());
-    asynchronous::run(writer());
+    run(reader());
+    run(writer());
     footprint::stop()
 }
 
 async fn reader() {
     let decoder = Decoder::new(any(&mut buffer!(64)[..]), any(&Limits::UNLIMITED));
-    let mut reader = FrameReader::new(Liar, any(&mut buffer!(64)[..]), decoder);
-    seen(FrameReader::next(hidden(&mut reader)).await);
-    seen(FrameReader::offset(hidden(&mut reader)));
-    seen(FrameReader::decoder(hidden(&mut reader)));
-    seen(FrameReader::is_between_frames(hidden(&mut reader)));
-    seen(FrameReader::io_mut(hidden(&mut reader)));
-    seen(FrameReader::into_parts(reader));
+    let mut reader = asynchronous::FrameReader::new(Liar, any(&mut buffer!(64)[..]), decoder);
+    seen(asynchronous::FrameReader::next(hidden(&mut reader)).await);
+    seen(asynchronous::FrameReader::offset(hidden(&mut reader)));
+    seen(asynchronous::FrameReader::decoder(hidden(&mut reader)));
+    seen(asynchronous::FrameReader::is_between_frames(hidden(&mut reader)));
+    seen(asynchronous::FrameReader::io_mut(hidden(&mut reader)));
+    seen(asynchronous::FrameReader::into_parts(reader));
 }
 
 async fn writer() {
-    let mut owned = FrameWriter::new(Liar, any(&mut buffer!(64)[..]));
+    let mut owned = asynchronous::FrameWriter::new(Liar, any(&mut buffer!(64)[..]));
     let writer = &mut owned;
-    seen(FrameWriter::start_frame(hidden(writer), any(Status::ZERO), any(0)).await);
-    seen(FrameWriter::start_file(hidden(writer), any(b""), any(0)).await);
-    seen(FrameWriter::start_message(hidden(writer), any(0)).await);
-    seen(FrameWriter::write_payload(hidden(writer), any(b"")).await);
-    seen(FrameWriter::payload_space(hidden(writer)).await);
-    seen(FrameWriter::commit_payload(hidden(writer), any(0)));
-    seen(FrameWriter::send_message(hidden(writer), any(Status::ZERO), any(b"")).await);
-    seen(FrameWriter::send_ping(hidden(writer)).await);
-    seen(FrameWriter::push(hidden(writer)).await);
-    seen(FrameWriter::flush(hidden(writer)).await);
+    seen(asynchronous::FrameWriter::start_frame(hidden(writer), any(Status::ZERO), any(0)).await);
+    seen(asynchronous::FrameWriter::start_file(hidden(writer), bytes(), any(0)).await);
+    seen(asynchronous::FrameWriter::start_message(hidden(writer), any(0)).await);
+    seen(asynchronous::FrameWriter::write_payload(hidden(writer), bytes()).await);
+    seen(asynchronous::FrameWriter::payload_space(hidden(writer)).await);
+    seen(asynchronous::FrameWriter::commit_payload(hidden(writer), any(0)));
+    seen(asynchronous::FrameWriter::send_message(hidden(writer), any(Status::ZERO), bytes()).await);
+    seen(asynchronous::FrameWriter::send_ping(hidden(writer)).await);
+    seen(asynchronous::FrameWriter::push(hidden(writer)).await);
+    seen(asynchronous::FrameWriter::flush(hidden(writer)).await);
     planted();
-    seen(FrameWriter::encoder(hidden(writer)));
-    seen(FrameWriter::io_mut(hidden(writer)));
-    seen(FrameWriter::into_parts(owned));
+    seen(asynchronous::FrameWriter::encoder(hidden(writer)));
+    seen(asynchronous::FrameWriter::io_mut(hidden(writer)));
+    seen(asynchronous::FrameWriter::into_parts(owned));
 }
 
 /// A transport that may do anything, claiming to have moved more bytes than there are included.
@@ -64,7 +62,7 @@ impl ErrorType for Liar {
 impl Read for Liar {
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ErrorKind> {
         seen(buffer);
-        asynchronous::ready().await;
+        ready().await;
         any(Ok(0))
     }
 }
@@ -72,12 +70,12 @@ impl Read for Liar {
 impl Write for Liar {
     async fn write(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
         seen(bytes);
-        asynchronous::ready().await;
+        ready().await;
         any(Ok(0))
     }
 
     async fn flush(&mut self) -> Result<(), ErrorKind> {
-        asynchronous::ready().await;
+        ready().await;
         any(Ok(()))
     }
 }
