@@ -111,8 +111,12 @@ impl BareMetal {
             Self::Installed => {
                 format!("rustc {} with its own targets for bare metal", version(&host_compiler()))
             }
-            Self::Debian { .. } => {
-                format!("Debian's rustc {} with its core sources", version(DEBIAN_RUSTC.as_ref()))
+            Self::Debian { linker } => {
+                let linker = linker.file_name().unwrap_or_default().display();
+                format!(
+                    "Debian's rustc {} with its core sources and {linker}",
+                    version(DEBIAN_RUSTC.as_ref())
+                )
             }
         }
     }
@@ -230,8 +234,9 @@ fn run_with(
 ) -> Result<()> {
     let ended = follow_with(start, command, log, |line| match line {
         Said::Output(line) => output(line),
-        // The last line of a build is no news: its end is announced anyway.
-        Said::Error(line) if line.trim_start().starts_with("Finished") => {}
+        // The end of a build is announced anyway, and so is an error, unless it was expected.
+        Said::Error(line)
+            if ["Finished", "error"].iter().any(|begin| line.trim_start().starts_with(begin)) => {}
         Said::Error(line) => work.detail(line.trim()),
     })?;
     if ended.status.success() { Ok(()) } else { Err(ended.failure()) }

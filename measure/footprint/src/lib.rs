@@ -11,6 +11,7 @@ pub mod decoding;
 pub mod device;
 pub mod encoding;
 pub mod opaque;
+pub mod port;
 mod start;
 
 pub use start::stop;

@@ -3,22 +3,18 @@
 #![no_std]
 #![no_main]
 
-use core::hint::black_box;
+use core::{convert::Infallible, hint::black_box};
 
-use footprint::{
-    asynchronous::{self, Port},
-    buffer, decoding, device,
-    opaque::any,
-};
+use footprint::{asynchronous, buffer, decoding, device, opaque::any, port::Port};
 use tej_core::{
-    Decoder, Event, Limits, Status,
+    Decoder, DefaultLimits, Event, Status,
     io::{FrameReader, FrameWriter, WriteError},
 };
 
 #[unsafe(no_mangle)]
 extern "C" fn main() -> ! {
     let (name, data, message) = (buffer!(64), buffer!(64), buffer!(64));
-    let mut reader = FrameReader::new(Port, buffer!(64), Decoder::new(buffer!(64), &Limits::DEFAULT));
+    let mut reader = FrameReader::new(Port, buffer!(64), Decoder::new(buffer!(64), DefaultLimits));
     let mut writer = FrameWriter::new(Port, buffer!(64));
     asynchronous::run(async {
         loop {
@@ -49,7 +45,7 @@ async fn send_frame<B: AsRef<[u8]> + AsMut<[u8]>>(
     name: &[u8],
     data: &[u8],
     message: &[u8],
-) -> Result<(), WriteError<core::convert::Infallible>> {
+) -> Result<(), WriteError<Infallible>> {
     writer.start_frame(status, 1).await?;
     writer.start_file(name, data.len() as u64).await?;
     writer.write_payload(data).await?;

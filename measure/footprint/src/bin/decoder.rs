@@ -1,4 +1,5 @@
-//! Decodes a stream by `step`: the pull loop over each read, every event handled, a fault reported.
+//! Decodes a stream by `step`, with constant limits and the decoder in a static: the pull loop over each read, every
+//! event handled, a fault reported.
 
 #![no_std]
 #![no_main]

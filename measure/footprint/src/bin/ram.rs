@@ -6,8 +6,8 @@
 #![no_std]
 #![no_main]
 
-use footprint::asynchronous::Port;
-use tej_core::{Decoder, DefaultLimits, Encoder, KeepAlive, Limits, io};
+use footprint::port::Port;
+use tej_core::{Decoder, DefaultLimits, Encoder, KeepAlive, Limits, OwnedFrame, io};
 
 #[unsafe(no_mangle)]
 extern "C" fn main() -> ! {
@@ -31,7 +31,11 @@ sizes! {
     "encoder": Encoder,
     "keep_alive": KeepAlive,
     "limits": Limits,
-    "decode_buffer": io::DecodeBuffer<[u8; 0], [u8; 0], &'static Limits>,
-    "reader_async": io::FrameReader<Port, [u8; 0], [u8; 0], &'static Limits>,
+    "owned_frame": OwnedFrame<0>,
+    "decode_buffer": io::DecodeBuffer<[u8; 0], [u8; 0], DefaultLimits>,
+    "encode_buffer": io::EncodeBuffer<[u8; 0]>,
+    "reader_async": io::FrameReader<Port, [u8; 0], [u8; 0], DefaultLimits>,
     "writer_async": io::FrameWriter<Port, [u8; 0]>,
+    "reader_blocking": io::blocking::FrameReader<Port, [u8; 0], [u8; 0], DefaultLimits>,
+    "writer_blocking": io::blocking::FrameWriter<Port, [u8; 0]>,
 }
