@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use common::reference::{self, Event, Fault, Frame};
-use common::{by_decode, by_step, decoder, frame, splits_in_three, splits_in_two, vectors};
+use common::{by_decode, by_frames, by_step, decoder, frame, splits_in_three, splits_in_two, vectors};
 use tej_core::{
     DecodeError, DecodeErrorKind, Decoder, DefaultLimits, FRAME_HEAD_LEN, FrameHeader, Limits, MAX_NAME_LEN,
     MIN_FRAME_LEN, PayloadOverrun, Status, VERSION,
@@ -21,6 +21,7 @@ fn vectors_decode_to_what_they_are_said_to_be() {
         let decoder = || decoder(&reference::Limits::WIDEST);
         assert_eq!(by_decode(decoder(), [&vector.wire[..]]), expected, "{}", vector.what);
         assert_eq!(by_step(decoder(), [&vector.wire[..]]), expected, "{}", vector.what);
+        assert_eq!(by_frames(&reference::Limits::WIDEST, [&vector.wire[..]]), expected, "{}", vector.what);
     }
 }
 
@@ -50,9 +51,11 @@ fn every_split_in_two_and_every_byte_alone_is_the_same_as_one_piece() {
         for pieces in splits_in_two(&stream) {
             assert_eq!(by_decode(decoder(&limits), pieces), expected, "{pieces:02x?}");
             assert_eq!(by_step(decoder(&limits), pieces), expected, "{pieces:02x?}");
+            assert_eq!(by_frames(&limits, pieces), expected, "{pieces:02x?}");
         }
         assert_eq!(by_decode(decoder(&limits), stream.chunks(1)), expected, "{stream:02x?}");
         assert_eq!(by_step(decoder(&limits), stream.chunks(1)), expected, "{stream:02x?}");
+        assert_eq!(by_frames(&limits, stream.chunks(1)), expected, "{stream:02x?}");
     }
 }
 
@@ -68,6 +71,7 @@ fn every_split_in_three_is_the_same_as_one_piece() {
         for pieces in splits_in_three(&stream) {
             assert_eq!(by_decode(decoder(&limits), pieces), expected, "{pieces:02x?}");
             assert_eq!(by_step(decoder(&limits), pieces), expected, "{pieces:02x?}");
+            assert_eq!(by_frames(&limits, pieces), expected, "{pieces:02x?}");
         }
     }
     assert_eq!(longest, 64);
@@ -80,9 +84,11 @@ fn empty_input_changes_nothing_anywhere() {
     let with_pauses = || stream.chunks(1).flat_map(|byte| [b"", b"", byte, b""]);
     assert_eq!(by_decode(decoder(&reference::Limits::WIDEST), with_pauses()), expected);
     assert_eq!(by_step(decoder(&reference::Limits::WIDEST), with_pauses()), expected);
+    assert_eq!(by_frames(&reference::Limits::WIDEST, with_pauses()), expected);
 
     let mut untouched = decoder(&reference::Limits::WIDEST);
     assert_eq!(untouched.decode(&mut &[][..]), Ok(None));
+    assert_eq!(untouched.decode_frame(&mut &[][..]), None);
     assert_eq!((untouched.offset(), untouched.is_between_frames(), untouched.finish()), (0, true, Ok(())));
 }
 
@@ -103,6 +109,7 @@ fn the_end_of_input_is_clean_between_frames_and_an_error_everywhere_else() {
         let outcome = by_decode(decoder(&reference::Limits::WIDEST), [prefix]);
         assert_eq!(outcome, reference::decode(prefix, &reference::Limits::WIDEST));
         assert_eq!(by_step(decoder(&reference::Limits::WIDEST), prefix.chunks(1)), outcome);
+        assert_eq!(by_frames(&reference::Limits::WIDEST, [prefix]), outcome);
     }
 }
 
@@ -148,6 +155,7 @@ fn all_statuses_pass_and_a_first_bit_of_0_does_not() {
         let expected = (frame(status, &[], b"").events(), Some(fault));
         assert_eq!(by_decode(decoder(&reference::Limits::WIDEST), [&garbage[..]]), expected);
         assert_eq!(by_step(decoder(&reference::Limits::WIDEST), garbage.chunks(1)), expected);
+        assert_eq!(by_frames(&reference::Limits::WIDEST, [&garbage[..]]), expected);
     }
 }
 
@@ -180,6 +188,8 @@ fn another_version_is_refused_unless_any_is_accepted() {
         let mut expected = frame(5, &[(b"n", b"data")], b"m").events();
         expected[0] = Event::FrameStart { status: 5, version, files: 1 };
         let tolerant = reference::Limits { any_version: true, ..reference::Limits::WIDEST };
+        assert_eq!(by_frames(&reference::Limits::WIDEST, [&wire[..]]), (vec![], Some(refused)));
+        assert_eq!(by_frames(&tolerant, [&wire[..]]), (expected.clone(), None));
         assert_eq!(by_decode(decoder(&tolerant), [&wire[..]]), (expected.clone(), None));
         assert_eq!(by_step(decoder(&tolerant), wire.chunks(1)), (expected, None));
     }
@@ -189,6 +199,7 @@ fn another_version_is_refused_unless_any_is_accepted() {
 fn frames_back_to_back_are_all_found() {
     let stream = every_vector();
     let expected: Vec<_> = vectors().iter().flat_map(|vector| vector.frame.events()).collect();
+    assert_eq!(by_frames(&reference::Limits::WIDEST, [&stream[..]]), (expected.clone(), None));
     assert_eq!(by_decode(decoder(&reference::Limits::WIDEST), [&stream[..]]), (expected, None));
 }
 
@@ -198,6 +209,7 @@ fn a_fault_comes_after_the_events_before_it() {
     for garbage in [&b"\0"[..], b"GET / HTTP/1.1\r\n\r\n", b"\x80\x02", &[0; 100]] {
         let stream = [good.wire(), garbage.to_vec()].concat();
         let (events, fault) = by_decode(decoder(&reference::Limits::WIDEST), [&stream[..]]);
+        assert_eq!(by_frames(&reference::Limits::WIDEST, [&stream[..]]), (events.clone(), fault));
         assert_eq!(events, good.events());
         let at = good.wire().len() as u64;
         let expected =
@@ -211,6 +223,7 @@ fn a_ping_may_carry_files_and_a_message() {
     let ping = frame(2, &[(b"a", b"1"), (b"b", b"22")], b"pong?");
     let outcome = by_decode(decoder(&reference::Limits::WIDEST), [&ping.wire()[..]]);
     assert_eq!(outcome, (ping.events(), None));
+    assert_eq!(by_frames(&reference::Limits::WIDEST, [&ping.wire()[..]]), outcome);
 }
 
 #[test]
@@ -226,6 +239,7 @@ fn names_of_every_length_arrive_whole_however_they_are_cut() {
         for size in [1, 2, 7, 255, 256, 65_536, wire.len()] {
             assert_eq!(by_decode(decoder(&limits), wire.chunks(size)), expected, "{len} by {size}");
             assert_eq!(by_step(decoder(&limits), wire.chunks(size)), expected, "{len} by {size}");
+            assert_eq!(by_frames(&limits, wire.chunks(size)), expected, "{len} by {size}");
         }
         // Cuts around the fields on both sides of the name, where it is lent or stored.
         let name_end = FRAME_HEAD_LEN + 2 + len as usize;
@@ -349,6 +363,7 @@ fn every_limit_holds_exactly() {
             let wire = (case.wire)(n);
             let (events, fault) = by_decode(decoder(&limits), [&wire[..]]);
             assert!(fault.is_none_or(|fault| fault.kind == "truncated"), "{}: {fault:?}", case.kind);
+            assert_eq!(by_frames(&limits, [&wire[..]]), (events.clone(), fault), "{}", case.kind);
             assert_eq!((events, fault), reference::decode(&wire, &limits));
         }
         let n = case.limit + 1;
@@ -358,6 +373,7 @@ fn every_limit_holds_exactly() {
         for chunk in [1, 3, wire.len()] {
             let (events, fault) = by_step(decoder(&limits), wire.chunks(chunk));
             assert_eq!(fault, Some(expected), "{} by {chunk}", case.kind);
+            assert_eq!(by_frames(&limits, wire.chunks(chunk)).1, fault, "{} by {chunk}", case.kind);
             assert_eq!((events, fault), reference::decode(&wire, &limits));
         }
         // The field's last byte is what it takes, and nothing behind it.
@@ -374,9 +390,11 @@ fn the_frame_limit_counts_everything_in_the_frame_and_starts_anew_with_the_next(
     let twice = [all.wire(), all.wire()].concat();
     let exact = reference::Limits { frame: len, ..reference::Limits::WIDEST };
     assert_eq!(by_decode(decoder(&exact), [&twice[..]]), ([all.events(), all.events()].concat(), None));
+    assert_eq!(by_frames(&exact, [&twice[..]]), ([all.events(), all.events()].concat(), None));
     let short = reference::Limits { frame: len - 1, ..reference::Limits::WIDEST };
     let expected = Fault { kind: "frame_too_long", value: 7, offset: len - 7 - 8 };
     assert_eq!(by_decode(decoder(&short), [&twice[..]]).1, Some(expected));
+    assert_eq!(by_frames(&short, [&twice[..]]).1, Some(expected));
 
     // Not even the smallest frame.
     let none = reference::Limits { frame: 17, ..reference::Limits::WIDEST };
@@ -437,6 +455,7 @@ fn numbers_of_64_bits_meet_their_limit_before_any_data() {
         assert_eq!(reference::decode(stream, &limits).1, expected);
         assert_eq!(by_decode(decoder(&limits), [&stream[..]]).1, expected);
         assert_eq!(by_step(decoder(&limits), stream.chunks(1)).1, expected);
+        assert_eq!(by_frames(&limits, [&stream[..]]).1, expected);
     }
 }
 
@@ -455,6 +474,7 @@ fn four_billion_files_are_one_too_many() {
         assert_eq!(reference::decode(&head, &reference::Limits::WIDEST), expected);
         assert_eq!(by_decode(decoder(&reference::Limits::WIDEST), [&head[..]]), expected);
         assert_eq!(by_step(decoder(&reference::Limits::WIDEST), head.chunks(1)), expected);
+        assert_eq!(by_frames(&reference::Limits::WIDEST, [&head[..]]), expected);
     }
 }
 
@@ -491,7 +511,11 @@ fn sums_of_sizes_never_wrap() {
     assert_eq!(decoder.offset(), u64::MAX);
     // The stream's offset starts again from 0, the next frame is as good as any other.
     let next = frame(7, &[(b"n", b"d")], b"m");
+    let mut whole = decoder.clone();
     assert_eq!(by_decode(decoder, [&next.wire()[..]]), (next.events(), None));
+    let wire = next.wire();
+    assert_eq!(whole.decode_frame(&mut &wire[..]).map(|frame| frame.len()), Some(wire.len()));
+    assert_eq!(whole.offset(), wire.len() as u64 - 1);
 
     // A message of one byte is one too many.
     let mut decoder = after_file(1, u64::MAX - 28);

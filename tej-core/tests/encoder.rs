@@ -2,9 +2,8 @@
 
 mod common;
 
-use common::reference::Frame;
-use common::{frame, vectors};
-use tej_core::{EncodeError, Encoder, FileHead, Status};
+use common::{by_encoder, frame, vectors};
+use tej_core::{EncodeError, Encoder, FileHead, MIN_FRAME_LEN, Status};
 
 #[test]
 fn vectors_encode_to_their_bytes() {
@@ -12,7 +11,7 @@ fn vectors_encode_to_their_bytes() {
     let mut encoder = Encoder::new();
     for vector in vectors() {
         for piece in [1, 2, usize::MAX] {
-            assert_eq!(encode(&mut encoder, &vector.frame, piece), vector.wire, "{}", vector.what);
+            assert_eq!(by_encoder(&mut encoder, &vector.frame, piece), vector.wire, "{}", vector.what);
         }
     }
 }
@@ -22,11 +21,11 @@ fn all_statuses_and_names_of_every_length_encode() {
     let mut encoder = Encoder::default();
     for status in 0..=127 {
         let frame = frame(status, &[], b"");
-        assert_eq!(encode(&mut encoder, &frame, 1), frame.wire());
+        assert_eq!(by_encoder(&mut encoder, &frame, 1), frame.wire());
     }
     for len in [0, 1, 255, 256, 65_535] {
         let frame = frame(0, &[(&vec![b'n'; len], b"d")], b"");
-        assert_eq!(encode(&mut encoder, &frame, 1), frame.wire());
+        assert_eq!(by_encoder(&mut encoder, &frame, 1), frame.wire());
     }
 }
 
@@ -146,6 +145,60 @@ fn a_frame_nobody_could_count_is_refused() {
 }
 
 #[test]
+fn a_frame_of_one_message_is_what_its_parts_would_be() {
+    let mut encoder = Encoder::new();
+    for status in [0, 2, 127] {
+        for len in [0, 1, 5, 255, 256, 70_000] {
+            let frame = frame(status, &[], &vec![b'm'; len]);
+            let mut head = [0xaa; MIN_FRAME_LEN];
+            encoder.message_frame(Status::new(status).unwrap(), len as u64, &mut head).unwrap();
+            // No payload is due: the next frame can begin.
+            assert!(encoder.is_idle());
+            assert_eq!((encoder.payload_remaining(), encoder.frame_len()), (0, 18 + len as u64));
+            let wire = [&head[..], &frame.message].concat();
+            assert_eq!(wire, frame.wire());
+            assert_eq!(wire, by_encoder(&mut encoder, &frame, usize::MAX));
+        }
+    }
+    let mut head = [0; MIN_FRAME_LEN];
+    encoder.message_frame(Status::MAX, 0x0102_0304_0506_0708, &mut head).unwrap();
+    assert_eq!(head, *b"\xff\x01\0\0\0\0\0\0\0\0\x01\x02\x03\x04\x05\x06\x07\x08");
+}
+
+#[test]
+fn a_frame_of_one_message_is_refused_inside_another_and_where_nobody_could_count_it() {
+    fn refuses_message_frame(encoder: &mut Encoder, size: u64, error: EncodeError) {
+        let mut head = [0xaa; MIN_FRAME_LEN];
+        let before = format!("{encoder:?}");
+        assert_eq!(encoder.message_frame(Status::ZERO, size, &mut head), Err(error));
+        assert_eq!(format!("{encoder:?}"), before, "a refusal changed the encoder");
+        assert_eq!(head, [0xaa; MIN_FRAME_LEN], "a refusal wrote");
+    }
+    let mut encoder = Encoder::new();
+    for size in [u64::MAX - 17, u64::MAX - 1, u64::MAX] {
+        refuses_message_frame(&mut encoder, size, EncodeError::FrameTooLong);
+    }
+    let mut head = [0; MIN_FRAME_LEN];
+    encoder.message_frame(Status::ZERO, u64::MAX - 18, &mut head).unwrap();
+    assert_eq!((encoder.is_idle(), encoder.frame_len()), (true, u64::MAX));
+    refuses_message_frame(&mut encoder, u64::MAX, EncodeError::FrameTooLong);
+
+    encoder.start_frame(Status::ZERO, 1).unwrap();
+    refuses_message_frame(&mut encoder, 0, EncodeError::OutOfOrder);
+    refuses_message_frame(&mut encoder, u64::MAX, EncodeError::OutOfOrder);
+    encoder.start_file(b"n", 2).unwrap();
+    refuses_message_frame(&mut encoder, 0, EncodeError::PayloadMissing(2));
+    encoder.payload(2).unwrap();
+    refuses_message_frame(&mut encoder, 0, EncodeError::OutOfOrder);
+    encoder.start_message(1).unwrap();
+    refuses_message_frame(&mut encoder, 0, EncodeError::PayloadMissing(1));
+    encoder.payload(1).unwrap();
+    encoder.message_frame(Status::ZERO, 0, &mut head).unwrap();
+    encoder.abort();
+    refuses_message_frame(&mut encoder, 0, EncodeError::Aborted);
+}
+
+#[test]
 fn an_aborted_stream_stays_so() {
     let begin: [fn(&mut Encoder); 4] = [
         |_| {},
@@ -186,35 +239,17 @@ fn a_refusal_says_what_is_wrong() {
             EncodeError::PayloadOverrun { offered: 5, remaining: 4 },
             "5 bytes of payload offered where 4 were announced",
         ),
+        (EncodeError::TooManyFiles(1 << 32), "4294967296 files in one frame are over 4294967295"),
+        (
+            EncodeError::BufferTooSmall { needed: 23, available: 22 },
+            "a frame of 23 bytes does not fit into a buffer of 22",
+        ),
         (EncodeError::FrameTooLong, "the frame would be longer than 2^64 - 1 bytes"),
         (EncodeError::Aborted, "the stream was given up in the middle of a frame"),
     ];
     for (error, text) in cases {
         assert_eq!(error.to_string(), text);
     }
-}
-
-/// The bytes of `frame`, its payload announced in pieces of up to `piece` bytes.
-fn encode(encoder: &mut Encoder, frame: &Frame, piece: usize) -> Vec<u8> {
-    fn payload(encoder: &mut Encoder, wire: &mut Vec<u8>, bytes: &[u8], piece: usize) {
-        for bytes in bytes.chunks(piece) {
-            encoder.payload(bytes.len() as u64).unwrap();
-            wire.extend(bytes);
-        }
-    }
-    let status = Status::new(frame.status).unwrap();
-    let mut wire = encoder.start_frame(status, u32::try_from(frame.files.len()).unwrap()).unwrap().to_vec();
-    for (name, data) in &frame.files {
-        let head = encoder.start_file(name, data.len() as u64).unwrap();
-        wire.extend(head.name_len);
-        wire.extend(name);
-        wire.extend(head.size);
-        payload(encoder, &mut wire, data, piece);
-    }
-    wire.extend(encoder.start_message(frame.message.len() as u64).unwrap());
-    payload(encoder, &mut wire, &frame.message, piece);
-    assert_eq!((encoder.is_idle(), encoder.frame_len()), (true, wire.len() as u64));
-    wire
 }
 
 /// A refusal is the named one and leaves the books as they were.

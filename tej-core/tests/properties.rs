@@ -6,7 +6,7 @@ mod common;
 
 use arbitrary::{config, cuts, frames, limits, streams};
 use common::reference::{self, Event};
-use common::{Log, by_decode, by_step, cut, decoder, fault};
+use common::{Log, by_decode, by_encoder, by_frames, by_step, cut, decoder, fault, take_frame};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tej_core::{Encoder, KeepAlive, KeepAliveAction, KeepAliveConfig, Status};
@@ -19,6 +19,60 @@ proptest! {
         let expected = reference::decode(&stream, &limits);
         prop_assert_eq!(&by_decode(decoder(&limits), cut(&stream, &cuts)), &expected);
         prop_assert_eq!(&by_step(decoder(&limits), cut(&stream, &cuts)), &expected);
+        prop_assert_eq!(&by_frames(&limits, cut(&stream, &cuts)), &expected);
+    }
+
+    /// Whichever way each next thing is taken, the whole is the same.
+    #[test]
+    fn all_ways_to_decode_mix(
+        stream in streams(),
+        limits in limits(),
+        cuts in cuts(),
+        ways in vec((0..4_u8, 0..10_usize), 1..20),
+    ) {
+        let mut decoder = decoder(&limits);
+        // In every round one way that says when more input is needed.
+        let mut ways = ways.iter().chain([&(0, 0)]).cycle();
+        let mut log = Log::default();
+        let mut error = None;
+        let mut consumed = 0;
+        'stream: for mut input in cut(&stream, &cuts) {
+            loop {
+                let before = input.len();
+                let &(way, n) = ways.next().unwrap();
+                // `None` if more input is needed, or if this way says nothing about that.
+                let found = match way {
+                    0 => decoder.decode(&mut input).map(|event| event.map(|event| log.push(event))),
+                    1 => decoder.step(input).map(|step| {
+                        let (now, later) = input.split_at(step.consumed);
+                        input = later;
+                        step.event.map(|span| log.push(decoder.resolve(span, now)))
+                    }),
+                    2 => Ok(take_frame(&mut decoder, &limits, &mut input).map(|frame| log.push_frame(&frame))),
+                    _ => {
+                        let n = usize::try_from(decoder.payload_remaining()).unwrap_or(n).min(n).min(input.len());
+                        let (moved, later) = input.split_at(n);
+                        decoder.advance_payload(n as u64).unwrap();
+                        input = later;
+                        Ok((n > 0).then(|| log.push_moved(moved)))
+                    }
+                };
+                consumed += (before - input.len()) as u64;
+                match found {
+                    Ok(None) if way <= 1 => break,
+                    Ok(_) => prop_assert_eq!(decoder.offset(), consumed),
+                    Err(err) => {
+                        error = Some(err);
+                        break 'stream;
+                    }
+                }
+            }
+            if error.is_none() {
+                prop_assert!(input.is_empty());
+            }
+        }
+        let error = error.or(decoder.finish().err()).map(fault);
+        prop_assert_eq!((log.0, error), reference::decode(&stream, &limits));
     }
 
     #[test]
@@ -30,7 +84,8 @@ proptest! {
     ) {
         let stream = [start, &noise].concat();
         let expected = reference::decode(&stream, &limits);
-        prop_assert_eq!(by_decode(decoder(&limits), cut(&stream, &cuts)), expected);
+        prop_assert_eq!(&by_decode(decoder(&limits), cut(&stream, &cuts)), &expected);
+        prop_assert_eq!(by_frames(&limits, cut(&stream, &cuts)), expected);
     }
 
     #[test]
@@ -52,12 +107,7 @@ proptest! {
                     let n = n.min(usize::try_from(remaining).unwrap());
                     decoder.advance_payload(n as u64).unwrap();
                     let (moved, rest) = input.split_at(n);
-                    let in_file = matches!(log.0.last(), Some(Event::FileStart { .. } | Event::FileData(_)));
-                    match (moved, in_file) {
-                        ([], _) => {}
-                        (_, true) => log.push(tej_core::Event::FileData(moved)),
-                        (_, false) => log.push(tej_core::Event::MessageData(moved)),
-                    }
+                    log.push_moved(moved);
                     input = rest;
                 }
                 match decoder.decode(&mut input) {
@@ -75,26 +125,15 @@ proptest! {
     }
 
     #[test]
-    fn what_is_encoded_is_what_is_read(frames in vec(frames(), 0..4), cuts in cuts()) {
+    fn what_is_encoded_is_what_is_read(
+        frames in vec(frames(), 0..4),
+        piece in 1..30_usize,
+        cuts in cuts(),
+    ) {
         let mut encoder = Encoder::new();
         let mut wire = Vec::new();
         for frame in &frames {
-            let status = Status::new(frame.status).unwrap();
-            wire.extend(encoder.start_frame(status, u32::try_from(frame.files.len()).unwrap()).unwrap());
-            for (name, data) in &frame.files {
-                let head = encoder.start_file(name, data.len() as u64).unwrap();
-                wire.extend(head.name_len);
-                wire.extend(name);
-                wire.extend(head.size);
-                for piece in cut(data, &cuts) {
-                    encoder.payload(piece.len() as u64).unwrap();
-                    wire.extend(piece);
-                }
-            }
-            wire.extend(encoder.start_message(frame.message.len() as u64).unwrap());
-            encoder.payload(frame.message.len() as u64).unwrap();
-            wire.extend(&frame.message);
-            prop_assert!(encoder.is_idle());
+            wire.extend(by_encoder(&mut encoder, frame, piece));
         }
         let events = frames.iter().flat_map(reference::Frame::events).collect();
         let outcome = by_decode(decoder(&reference::Limits::WIDEST), cut(&wire, &cuts));

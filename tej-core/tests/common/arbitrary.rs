@@ -1,14 +1,21 @@
 //! Arbitrary frames, damaged streams, limits and ways to cut a stream.
 
+#![allow(dead_code, reason = "each test that includes this file uses its own part of it")]
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::common::reference::{Frame, Limits};
 
-/// How often a property is tried: enough to have found every planted fault, few enough for every build. A case that
-/// fails is printed whole, so nothing is kept in files beside the tests.
+/// How often a property is tried: enough to have found every planted fault, few enough for every build; the variable
+/// `PROPTEST_CASES` says otherwise. A case that fails is printed whole, so nothing is kept in files beside the tests.
 pub(crate) fn config() -> ProptestConfig {
-    ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() }
+    let from_environment = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    if std::env::var_os("PROPTEST_CASES").is_some() {
+        from_environment
+    } else {
+        ProptestConfig { cases: 512, ..from_environment }
+    }
 }
 
 pub(crate) fn frames() -> impl Strategy<Value = Frame> {

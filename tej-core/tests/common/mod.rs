@@ -6,7 +6,7 @@ pub(crate) mod reference;
 
 use std::borrow::Borrow;
 
-use tej_core::{DecodeError, DecodeErrorKind, Decoder, Limits};
+use tej_core::{DecodeError, DecodeErrorKind, Decoder, Encoder, Limits, Status};
 
 use reference::{Event, Fault, Frame};
 
@@ -77,8 +77,57 @@ pub(crate) type Outcome = (Vec<Event>, Option<Fault>);
 /// Checks on the way what `decode` promises beside its events: that it leaves nothing of the input behind, that
 /// an error does not move the input, and that an error stays.
 pub(crate) fn by_decode<'i, N, L>(
+    decoder: Decoder<N, L>,
+    chunks: impl IntoIterator<Item = &'i [u8]>,
+) -> Outcome
+where
+    N: AsRef<[u8]> + AsMut<[u8]>,
+    L: Borrow<Limits>,
+{
+    run(decoder, chunks, |_, _, _| {})
+}
+
+/// As [`by_decode`], but takes by `Decoder::decode_frame` what can be taken so.
+///
+/// Checks that this is every frame that lies in a piece whole and is acceptable, that nothing moves otherwise, and what
+/// the decoder says of its place.
+pub(crate) fn by_frames<'i>(
+    limits: &reference::Limits,
+    chunks: impl IntoIterator<Item = &'i [u8]>,
+) -> Outcome {
+    run(decoder(limits), chunks, |decoder, input, log| {
+        while let Some(frame) = take_frame(decoder, limits, input) {
+            log.push_frame(&frame);
+        }
+    })
+}
+
+/// `Decoder::decode_frame`, held against the reference.
+pub(crate) fn take_frame<'i>(
+    decoder: &mut Decoder<Vec<u8>, Limits>,
+    limits: &reference::Limits,
+    input: &mut &'i [u8],
+) -> Option<tej_core::Frame<'i>> {
+    let place = |decoder: &Decoder<_, _>| {
+        (decoder.is_between_frames(), decoder.offset(), decoder.payload_remaining(), decoder.finish())
+    };
+    let (before, place_before) = (*input, place(decoder));
+    let expected =
+        if decoder.is_between_frames() { reference::whole_frame_len(before, limits) } else { None };
+    let frame = decoder.decode_frame(input);
+    assert_eq!(frame.map(|frame| frame.len()), expected, "in {before:02x?}");
+    let len = expected.unwrap_or_default();
+    assert_eq!(*input, &before[len..]);
+    let (between, offset, remaining, end) = place_before;
+    assert_eq!(place(decoder), (between, offset.wrapping_add(len as u64), remaining, end));
+    frame
+}
+
+/// Calls `first` before each `Decoder::decode`.
+fn run<'i, N, L>(
     mut decoder: Decoder<N, L>,
     chunks: impl IntoIterator<Item = &'i [u8]>,
+    mut first: impl FnMut(&mut Decoder<N, L>, &mut &'i [u8], &mut Log),
 ) -> Outcome
 where
     N: AsRef<[u8]> + AsMut<[u8]>,
@@ -87,6 +136,7 @@ where
     let mut log = Log::default();
     for mut input in chunks {
         loop {
+            first(&mut decoder, &mut input, &mut log);
             let before = input;
             match decoder.decode(&mut input) {
                 Ok(Some(event)) => log.push(event),
@@ -181,6 +231,33 @@ impl Log {
         assert!(self.0.len() < MOST_EVENTS, "the decoder yields events for ever: {event:?}");
         self.0.push(event);
     }
+
+    /// Payload that went past the decoder, of what the last event says.
+    pub(crate) fn push_moved(&mut self, moved: &[u8]) {
+        match self.0.last() {
+            _ if moved.is_empty() => {}
+            Some(Event::FileStart { .. } | Event::FileData(_)) => self.push(tej_core::Event::FileData(moved)),
+            _ => self.push(tej_core::Event::MessageData(moved)),
+        }
+    }
+
+    /// What the frame would have been as events.
+    pub(crate) fn push_frame(&mut self, frame: &tej_core::Frame<'_>) {
+        self.push(tej_core::Event::FrameStart(frame.header()));
+        for tej_core::File { name, data } in frame.files() {
+            self.push(tej_core::Event::FileStart { name, size: data.len() as u64 });
+            if !data.is_empty() {
+                self.push(tej_core::Event::FileData(data));
+            }
+            self.push(tej_core::Event::FileEnd);
+        }
+        let message = frame.message();
+        self.push(tej_core::Event::MessageStart { size: message.len() as u64 });
+        if !message.is_empty() {
+            self.push(tej_core::Event::MessageData(message));
+        }
+        self.push(tej_core::Event::FrameEnd);
+    }
 }
 
 /// An error in the reference's terms. The names are the contract of the `tej` command, spelt out here once more.
@@ -198,6 +275,29 @@ pub(crate) fn fault(error: DecodeError) -> Fault {
     };
     assert_eq!(error.kind.name(), kind);
     Fault { kind, value: error.value, offset: error.offset }
+}
+
+/// The bytes of `frame` as an encoder yields them, its payload announced in pieces of up to `piece` bytes.
+pub(crate) fn by_encoder(encoder: &mut Encoder, frame: &Frame, piece: usize) -> Vec<u8> {
+    fn payload(encoder: &mut Encoder, wire: &mut Vec<u8>, bytes: &[u8], piece: usize) {
+        for bytes in bytes.chunks(piece) {
+            encoder.payload(bytes.len() as u64).unwrap();
+            wire.extend(bytes);
+        }
+    }
+    let status = Status::new(frame.status).unwrap();
+    let mut wire = encoder.start_frame(status, u32::try_from(frame.files.len()).unwrap()).unwrap().to_vec();
+    for (name, data) in &frame.files {
+        let head = encoder.start_file(name, data.len() as u64).unwrap();
+        wire.extend(head.name_len);
+        wire.extend(name);
+        wire.extend(head.size);
+        payload(encoder, &mut wire, data, piece);
+    }
+    wire.extend(encoder.start_message(frame.message.len() as u64).unwrap());
+    payload(encoder, &mut wire, &frame.message, piece);
+    assert_eq!((encoder.is_idle(), encoder.frame_len()), (true, wire.len() as u64));
+    wire
 }
 
 /// `stream` in pieces of the lengths of `cuts`, and its rest in one.
@@ -232,6 +332,7 @@ where
     for input in [&good_frame[..], b"", b"\0"] {
         assert_eq!(decoder.step(input), Err(error));
         assert_eq!(decoder.decode(&mut &input[..]), Err(error));
+        assert_eq!(decoder.decode_frame(&mut &input[..]), None);
         assert_eq!(decoder.finish(), Err(error));
         assert_eq!(decoder.payload_remaining(), 0);
         assert!(!decoder.is_between_frames());

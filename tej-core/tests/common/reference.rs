@@ -61,6 +61,12 @@ pub(crate) fn decode(stream: &[u8], limits: &Limits) -> (Vec<Event>, Option<Faul
     (reader.events, fault)
 }
 
+/// The length of the frame at the start of `stream`, if it is there whole and within the limits.
+pub(crate) fn whole_frame_len(stream: &[u8], limits: &Limits) -> Option<usize> {
+    let mut reader = Reader { stream, position: 0, events: Vec::new() };
+    reader.frame(limits).ok().map(|()| reader.position)
+}
+
 /// A frame in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
