@@ -1,4 +1,4 @@
-//! Desktop programs on tej-std, to start from: see `src/bin`.
+//! Desktop programs to start from, async on tej-std and blocking on tej-core: see `src/bin`.
 //!
 //! The library part is empty; it only has the README's examples compiled.
 
