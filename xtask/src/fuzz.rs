@@ -43,6 +43,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = 60)]
     seconds: u32,
 
+    /// How many run at once [default: one for each processor].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+
     /// Run this target alone; can be repeated. Nothing is stored then.
     #[arg(long = "target", value_name = "TARGET", value_parser = TARGETS)]
     targets: Vec<String>,
@@ -83,8 +87,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         ("fuzz-planted", planted::find_all(workspace, &targets, &screen)?)
     } else {
         let time = Duration::from_secs(options.seconds.into());
-        let reports = fuzz(workspace, &targets, time, &screen)?;
-        ("fuzz", markdown(workspace, options.seconds, &reports))
+        let jobs = options.jobs.map_or_else(processors, usize::from);
+        let reports = fuzz(workspace, &targets, time, jobs, &screen)?;
+        ("fuzz", markdown(workspace, options.seconds, jobs, &reports))
     };
     if records {
         document::store(&workspace.verification(), section, &text)?;
@@ -96,7 +101,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
 /// What must hold before a change is merged: planted bugs are found, and a short run finds no other.
 pub(crate) fn check(workspace: &Workspace, screen: &Screen) -> Result<()> {
     planted::find_all(workspace, &TARGETS, screen)?;
-    fuzz(workspace, &TARGETS, CHECK_TIME, screen).map(drop)
+    fuzz(workspace, &TARGETS, CHECK_TIME, processors(), screen).map(drop)
 }
 
 /// Runs the targets and shows what came out; an error names the inputs that failed.
@@ -104,6 +109,7 @@ fn fuzz(
     workspace: &Workspace,
     targets: &[&'static str],
     time: Duration,
+    jobs: usize,
     screen: &Screen,
 ) -> Result<Vec<(&'static str, Stats)>> {
     let place = Place::of(workspace);
@@ -122,7 +128,7 @@ fn fuzz(
             time,
         })
         .collect();
-    let outcomes = run_all(&sessions, screen)?;
+    let outcomes = run_all(&sessions, jobs, screen)?;
     print!("{}", table(&outcomes));
     let mut reports = Vec::new();
     let mut failures = Vec::new();
@@ -205,9 +211,9 @@ fn write_seeds(workspace: &Workspace, place: &Place, screen: &Screen) -> Result<
     Ok(())
 }
 
-/// Runs the sessions, as many at once as there are processors.
-fn run_all(sessions: &[Session], screen: &Screen) -> Result<Vec<(&'static str, Outcome)>> {
-    let jobs = processors().min(sessions.len());
+/// Runs the sessions, `jobs` at once.
+fn run_all(sessions: &[Session], jobs: usize, screen: &Screen) -> Result<Vec<(&'static str, Outcome)>> {
+    let jobs = jobs.min(sessions.len());
     let waiting = Mutex::new(sessions.iter().enumerate().collect::<VecDeque<_>>());
     let mut outcomes: Vec<_> = sessions.iter().map(|_| None).collect();
     let mut runs = vec![0; sessions.len()];
@@ -294,9 +300,9 @@ fn table(outcomes: &[(&'static str, Outcome)]) -> String {
     table.render()
 }
 
-fn markdown(workspace: &Workspace, seconds: u32, reports: &[(&'static str, Stats)]) -> String {
+fn markdown(workspace: &Workspace, seconds: u32, jobs: usize, reports: &[(&'static str, Stats)]) -> String {
     let mut text = format!(
-        "## Fuzzing\n\n`cargo xtask fuzz --seconds {seconds}` found nothing, with {}, {} {} and {} processors.\n\n\
+        "## Fuzzing\n\n`cargo xtask fuzz --seconds {seconds}` found nothing, with {}, {} {} and {} processors, {jobs} targets at a time.\n\n\
          | target | executions | seconds | inputs in the corpus | edges | features |\n|---|--:|--:|--:|--:|--:|\n",
         cargo::compiler(workspace),
         tool::FUZZ.package,

@@ -90,7 +90,7 @@ pub(super) fn find_all(workspace: &Workspace, targets: &[&'static str], screen: 
         "## Planted bugs\n\n`cargo xtask fuzz --plant` builds each target with a bug in a copy of tej-core, and fails \
          unless the target\nfinds it.\n\n| target | bug | found after | executions |\n|---|---|--:|--:|\n",
     );
-    let outcomes = run_all(&sessions, screen)?;
+    let outcomes = run_all(&sessions, super::processors(), screen)?;
     for (bug, (target, outcome)) in bugs.iter().zip(outcomes) {
         let Outcome::Failed { stats, said, .. } = outcome else {
             bail!("{target} did not find the bug that was planted for it in {}: {}", bug.file, bug.what);
