@@ -6,6 +6,9 @@
 //! gives each future one panic of its own, and the calls in the image tell that it is the only one. Both checks must find
 //! a panic that is planted.
 //!
+//! Formatting is left out, for `core::fmt` has panics of its own that are never reached, and so are derived traits, which
+//! copy and compare.
+//!
 //! Both programs link without a global allocator, and rustc refuses that where `alloc` is anywhere among the crates. With
 //! Debian's sources, `core` is all the library there is.
 

@@ -78,7 +78,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
              without the storage of names and buffers: `decoder` has constant limits, `decoder_reference` a reference to \
              some. `size/` is the flash of a program, all helpers included, less that of an empty one:",
             bare_metal.describe(),
-            profile(&folder(workspace))?
+            profile(workspace)?.iter().map(|setting| format!("`{setting}`")).collect::<Vec<_>>().join(", ")
         );
         let programs = figures.iter().filter(|figure| figure.row.starts_with("size/"));
         let programs = programs.filter_map(|figure| figure.row.rsplit('/').next()).collect();
@@ -199,15 +199,14 @@ impl Program {
     }
 }
 
-/// The settings of the release profile, as the manifest has them.
-fn profile(folder: &Path) -> Result<String> {
-    let path = folder.join("Cargo.toml");
+/// The settings of the programs' profile, as their manifest has them: `opt-level = "s"`.
+pub(crate) fn profile(workspace: &Workspace) -> Result<Vec<String>> {
+    let path = folder(workspace).join("Cargo.toml");
     let manifest = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let lines = manifest.lines().skip_while(|line| *line != "[profile.release]").skip(1);
-    let settings = lines.take_while(|line| !line.is_empty()).map(|line| format!("`{line}`"));
-    let settings: Vec<_> = settings.collect();
+    let settings: Vec<_> = lines.take_while(|line| !line.is_empty()).map(str::to_owned).collect();
     ensure!(!settings.is_empty(), "{} has no [profile.release]", path.display());
-    Ok(settings.join(", "))
+    Ok(settings)
 }
 
 /// What each of `programs` does, in its own words.

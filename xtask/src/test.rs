@@ -301,6 +301,7 @@ fn codecs(bench: &Bench<'_>) -> Result<()> {
 
 fn no_std(bench: &Bench<'_>) -> Result<()> {
     let bare_metal = bench.tools()?.bare_metal()?;
+    let profile = size::profile(bench.workspace)?;
     for (target, sets) in [(CORTEX_M3, feature_sets as fn(&[String]) -> _), (CORTEX_M0, extreme_feature_sets)]
     {
         for (name, chosen) in DEVICE_CRATES {
@@ -315,6 +316,11 @@ fn no_std(bench: &Bench<'_>) -> Result<()> {
                     "--features",
                     &format!("{features},{chosen}"),
                 ]);
+                // As the measured programs are built, so that they find `core` compiled.
+                command.arg("--release");
+                for setting in &profile {
+                    command.args(["--config", &format!("profile.release.{setting}")]);
+                }
                 let described = if features.is_empty() { "no features" } else { &features };
                 let work = bench.screen.work("build", &format!("{name} with {described} for {target}"));
                 let built = cargo::build(command, &bench.workspace.target().join("no-std.log"), &work)?;
