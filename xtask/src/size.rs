@@ -76,7 +76,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         let how = format!(
             "`cargo xtask size`, by {}, with {}; the machine makes no difference. `ram/` is a type's size \
              without the storage of names and buffers: `decoder` has constant limits, `decoder_reference` a reference to \
-             some. `size/` is the flash of a program, all helpers included, less that of an empty one:",
+             some. `size/` is the flash of a program, all helpers included, less that of `empty`, which has the same start code and driver and is \
+             listed as it is:",
             bare_metal.describe(),
             profile(workspace)?.iter().map(|setting| format!("`{setting}`")).collect::<Vec<_>>().join(", ")
         );
@@ -128,6 +129,8 @@ impl<'a> Programs<'a> {
             let cost = program.flash.checked_sub(empty.flash).context("it is smaller than nothing")?;
             figures.push(self.figure("size", &row, cost));
         }
+        // As it is, so that who counts the driver as well can add it.
+        figures.push(self.figure("size", EMPTY, empty.flash));
         let ram = self.read(RAM)?;
         ensure!(!ram.types.is_empty(), "{RAM} has no symbols {RAM_SYMBOLS}…");
         figures.extend(ram.types.iter().map(|(name, size)| self.figure("ram", name, *size)));

@@ -1,4 +1,4 @@
-//! Nothing: what the other programs are compared with.
+//! Does nothing: start code, panic handler and the driver of a serial port, which all programs have.
 
 #![no_std]
 #![no_main]
