@@ -1,24 +1,26 @@
-//! The reader and the writer over transports that read and write as awkwardly as transports may.
-
-#![cfg(feature = "embedded-io-async")]
+//! The readers and the writers over transports that read and write as awkwardly as transports may: the async and the
+//! blocking loops in step.
 
 #[path = "common/arbitrary.rs"]
 mod arbitrary;
 mod common;
 
-use core::future::{Future, poll_fn};
-use core::pin::pin;
-use core::task::{Context, Poll, Waker};
+use std::borrow::{Borrow, BorrowMut};
+use std::error::Error;
+use std::fmt::Debug;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 
 use arbitrary::{config, cuts, frames, limits, streams};
 use common::reference::{self, Fault, Frame};
 use common::{Log, Outcome, cut, decoder, fault, frame, splits_in_three, splits_in_two, vectors};
-use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
+use embedded_io::{Error as _, ErrorKind, ErrorType};
 use futures_lite::future::block_on;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tej_core::io::{DecodeBuffer, FrameReader, FrameWriter, ReadError, WriteError};
-use tej_core::{DecodeErrorKind, Decoder, EncodeError, Limits, Status};
+use tej_core::io::{self, DecodeBuffer, EncodeBuffer, Interrupted, ReadError, WriteError, blocking};
+use tej_core::{DecodeErrorKind, Decoder, EncodeError, Encoder, Event, Limits, MIN_FRAME_LEN, Status};
 
 #[test]
 fn the_reader_yields_the_vectors_through_any_buffer() {
@@ -81,7 +83,7 @@ fn a_peers_fault_stays() {
         assert_eq!(read_all(&mut reader), (vec![], fault));
     }
     // Nothing more is read from such a peer.
-    assert_eq!(reader.io_mut().unread(), stream.len() - 20);
+    assert_eq!(reader.source().unread(), stream.len() - 20);
 }
 
 #[test]
@@ -126,7 +128,7 @@ fn dropping_the_readers_future_at_every_await_loses_nothing() {
             source.waits = true;
             let mut reader = FrameReader::new(source, vec![0; len], decoder(&reference::Limits::WIDEST));
             let mut log = Log::default();
-            let (mut dropped, mut reads) = (0, 0);
+            let mut dropped = 0;
             loop {
                 // Polled once, then dropped: the next round starts a new future.
                 match poll_once(reader.next()) {
@@ -140,8 +142,8 @@ fn dropping_the_readers_future_at_every_await_loses_nothing() {
                         assert!(dropped <= stream.len() + 1, "no progress");
                     }
                 }
-                reads = reader.io_mut().reads;
             }
+            let reads = reader.source().reads;
             assert_eq!((log.0, None), expected);
             assert!(dropped >= reads && reads > 0, "{dropped} of {reads} reads were dropped");
         }
@@ -156,12 +158,15 @@ fn the_reader_answers_for_its_place_and_gives_its_parts_back() {
     assert_eq!((reader.offset(), reader.is_between_frames()), (0, true));
     assert!(block_on(reader.next()).unwrap().is_some());
     assert_eq!((reader.offset(), reader.is_between_frames()), (10, false));
-    for _ in 0..3 {
+    assert!(block_on(reader.next()).unwrap().is_some());
+    assert_eq!(reader.payload_remaining(), 1);
+    for _ in 0..2 {
         assert!(block_on(reader.next()).unwrap().is_some());
     }
+    assert_eq!(reader.payload_remaining(), 0);
     // The second frame has been read ahead, and is not decoded before it is asked for.
     assert_eq!((reader.offset(), reader.is_between_frames()), (19, true));
-    assert_eq!(reader.io_mut().unread(), 0);
+    assert_eq!(reader.source().unread(), 0);
     let (source, buffer) = reader.into_parts();
     assert_eq!((source.unread(), &buffer[..stream.len()]), (0, &stream[..]));
 }
@@ -216,6 +221,138 @@ fn a_decode_buffer_is_never_fuller_than_it_is_long() {
 }
 
 #[test]
+fn a_decode_buffer_can_grow_and_gives_its_bytes_back() {
+    let wire = frame(0, &[(b"name", b"data")], b"message").wire();
+    let mut buffer = DecodeBuffer::new(vec![0; 4], decoder(&reference::Limits::WIDEST));
+    let mut log = Log::default();
+    let (mut rest, mut len) = (&wire[..], 4);
+    while !rest.is_empty() {
+        let space = buffer.space();
+        assert_eq!(space.len(), len);
+        let (now, later) = rest.split_at(len.min(rest.len()));
+        space[..now.len()].copy_from_slice(now);
+        buffer.filled(now.len());
+        rest = later;
+        // Before it is decoded, which must not matter.
+        len += 3;
+        buffer.bytes_mut().resize(len, 0);
+        while let Some(span) = buffer.poll().unwrap() {
+            log.push(buffer.resolve(span));
+        }
+    }
+    assert_eq!((log.0, None), reference::decode(&wire, &reference::Limits::WIDEST));
+    assert_eq!(buffer.into_bytes().len(), len);
+}
+
+#[test]
+fn an_encode_buffer_serves_a_transport_of_any_kind() {
+    for vector in vectors() {
+        for stage in STAGES {
+            for accepts in [1, 3, usize::MAX] {
+                for piece in [1, 4, usize::MAX] {
+                    let mut buffer = EncodeBuffer::new(vec![0; stage]);
+                    let mut transport = Vec::new();
+                    for mut piece in vector.wire.chunks(piece.min(vector.wire.len())) {
+                        buffer.begin().unwrap();
+                        while buffer.stage(&mut piece) {
+                            let pending = buffer.pending(piece);
+                            assert!(!pending.is_empty(), "nothing to write, and still not done");
+                            let n = pending.len().min(accepts);
+                            transport.extend(&pending[..n]);
+                            buffer.advance(n, &mut piece);
+                        }
+                        assert!(piece.is_empty());
+                        buffer.end();
+                    }
+                    assert!(vector.wire.starts_with(&transport));
+                    transport.extend(buffer.pending(b""));
+                    assert_eq!(transport, vector.wire, "{} staged in {stage}", vector.what);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_encode_buffer_hands_out_what_it_staged_before_it_takes_more() {
+    let mut buffer = EncodeBuffer::new([0; 4]);
+    let mut piece = &b"abc"[..];
+    assert!(!buffer.stage(&mut piece));
+    assert_eq!((piece, buffer.is_full()), (&b""[..], false));
+    let mut piece = &b"defgh"[..];
+    assert!(buffer.stage(&mut piece));
+    assert_eq!((piece, buffer.pending(piece), buffer.is_full()), (&b"efgh"[..], &b"abcd"[..], true));
+    buffer.advance(3, &mut piece);
+    assert!(buffer.stage(&mut piece));
+    assert_eq!((piece, buffer.pending(piece)), (&b"efgh"[..], &b"d"[..]));
+    // No transport takes more than it was given: this one is believed to have taken all of it.
+    buffer.advance(9, &mut piece);
+    assert_eq!((buffer.pending(b""), buffer.is_full()), (&b""[..], false));
+    // As long as the stage: handed out where it lies.
+    assert!(buffer.stage(&mut piece));
+    assert_eq!(buffer.pending(piece).as_ptr(), piece.as_ptr());
+    buffer.advance(1, &mut piece);
+    assert_eq!(piece, b"fgh");
+    // Shorter than it: staged.
+    assert!(!buffer.stage(&mut piece));
+    assert_eq!((piece, buffer.pending(b"other")), (&b""[..], &b"fgh"[..]));
+    assert_eq!(buffer.into_stage(), *b"fghd");
+    let mut piece = &b"i"[..];
+    EncodeBuffer::new([0; 0]).advance(9, &mut piece);
+    assert_eq!(piece, b"");
+}
+
+#[test]
+fn an_encode_buffer_makes_room_for_no_more_than_the_payload_that_is_due() {
+    let mut buffer = EncodeBuffer::new([0; 24]);
+    assert_eq!(buffer.space(), []);
+    let mut head = [0; MIN_FRAME_LEN];
+    head[..10].copy_from_slice(&buffer.encoder_mut().unwrap().start_frame(Status::ZERO, 0).unwrap());
+    head[10..].copy_from_slice(&buffer.encoder_mut().unwrap().start_message(7).unwrap());
+    assert_eq!(buffer.space().len(), 7);
+    assert!(!buffer.stage(&mut &head[..]));
+    assert_eq!(buffer.space().len(), 6);
+    // More than there is room for, though not more than is due.
+    let overrun = EncodeError::PayloadOverrun { offered: 7, remaining: 6 };
+    assert_eq!(buffer.commit(7), Err(overrun));
+    assert_eq!((buffer.encoder().payload_remaining(), buffer.space().len()), (7, 6));
+    buffer.space()[..4].copy_from_slice(b"mess");
+    buffer.commit(4).unwrap();
+    assert_eq!((buffer.space().len(), buffer.is_full()), (2, false));
+    buffer.space().copy_from_slice(b"ag");
+    buffer.commit(2).unwrap();
+    assert_eq!((buffer.space().len(), buffer.is_full()), (0, true));
+    assert_eq!(buffer.pending(b""), [&head[..], b"messag"].concat());
+    buffer.advance(24, &mut &b""[..]);
+    assert_eq!((buffer.space().len(), buffer.is_full()), (1, false));
+    // Room for it, but not due.
+    assert_eq!(buffer.commit(2), Err(EncodeError::PayloadOverrun { offered: 2, remaining: 1 }));
+    buffer.space()[0] = b'e';
+    buffer.commit(1).unwrap();
+    assert_eq!((buffer.pending(b""), buffer.encoder().is_idle()), (&b"e"[..], true));
+}
+
+#[test]
+fn an_encode_buffer_whose_write_did_not_end_says_so() {
+    let mut buffer = EncodeBuffer::new([0; 24]);
+    buffer.encoder_mut().unwrap().start_frame(Status::ZERO, 0).unwrap();
+    buffer.encoder_mut().unwrap().start_message(1).unwrap();
+    buffer.begin().unwrap();
+    for _ in 0..2 {
+        assert_eq!(buffer.begin(), Err(Interrupted));
+        assert_eq!(buffer.encoder_mut().map(drop), Err(Interrupted));
+        assert_eq!(buffer.commit(1), Err(EncodeError::Aborted));
+        assert_eq!(buffer.commit(0), Err(EncodeError::Aborted));
+    }
+    assert_eq!(buffer.encoder().payload_remaining(), 1);
+    buffer.end();
+    buffer.commit(1).unwrap();
+    assert!(buffer.encoder_mut().unwrap().is_idle());
+    assert_eq!(WriteError::<ErrorKind>::from(Interrupted), WriteError::Interrupted);
+    assert_eq!(Interrupted.to_string(), WriteError::<ErrorKind>::Interrupted.to_string());
+}
+
+#[test]
 fn the_writer_yields_the_vectors_through_any_stage_and_transport() {
     for vector in vectors() {
         for stage in STAGES {
@@ -241,16 +378,16 @@ fn nothing_leaves_before_it_must_and_a_head_travels_with_its_payload() {
     let mut writer = FrameWriter::new(Sink::default(), [0; 64]);
     block_on(writer.start_frame(Status::ZERO, 1)).unwrap();
     block_on(writer.start_file(b"name", 1000)).unwrap();
-    assert!(writer.io_mut().writes.is_empty());
+    assert!(writer.sink().writes.is_empty());
     block_on(writer.write_payload(&data)).unwrap();
     block_on(writer.start_message(3)).unwrap();
     block_on(writer.write_payload(b"end")).unwrap();
     // The stage full of head and data, the data as it lies, and the rest when it is asked for.
     let wire = frame(0, &[(b"name", &data)], b"end").wire();
-    assert_eq!(writer.io_mut().writes, [&wire[..64], &wire[64..1024]]);
+    assert_eq!(writer.sink().writes, [&wire[..64], &wire[64..1024]]);
     block_on(writer.push()).unwrap();
-    assert_eq!(writer.io_mut().writes, [&wire[..64], &wire[64..1024], &wire[1024..]]);
-    assert_eq!(writer.io_mut().flushes, 0);
+    assert_eq!(writer.sink().writes, [&wire[..64], &wire[64..1024], &wire[1024..]]);
+    assert_eq!(writer.sink().flushes, 0);
 
     // Many small frames share one write.
     let mut writer = FrameWriter::new(Sink::default(), [0; 64]);
@@ -261,14 +398,14 @@ fn nothing_leaves_before_it_must_and_a_head_travels_with_its_payload() {
     }
     block_on(writer.push()).unwrap();
     let wire = [1, 2, 3].map(|status| frame(status, &[], b"").wire()).concat();
-    assert_eq!(writer.io_mut().writes, [&wire[..]]);
+    assert_eq!(writer.sink().writes, [&wire[..]]);
 
     // What fills the stage exactly leaves at once, and there is nothing to push.
     let mut writer = FrameWriter::new(Sink::default(), [0; 18]);
     block_on(writer.start_frame(Status::ZERO, 0)).unwrap();
     block_on(writer.start_message(0)).unwrap();
     block_on(writer.push()).unwrap();
-    assert_eq!(writer.io_mut().writes, [&frame(0, &[], b"").wire()[..]]);
+    assert_eq!(writer.sink().writes, [&frame(0, &[], b"").wire()[..]]);
 }
 
 #[test]
@@ -288,10 +425,11 @@ fn payload_that_fills_the_stage_is_not_copied_there() {
         }
         block_on(writer.write_payload(&data)).unwrap();
         block_on(writer.push()).unwrap();
-        let sink = writer.into_parts().0;
-        assert_eq!(sink.bytes(), frame(0, &[], &data).wire());
-        let in_place = sink.places.iter().filter(|(at, _)| range.contains(at));
-        assert_eq!(in_place.map(|(_, len)| len).sum::<usize>(), direct, "staged in {stage}");
+        for sink in writer.into_sinks() {
+            assert_eq!(sink.bytes(), frame(0, &[], &data).wire());
+            let in_place = sink.places.iter().filter(|(at, _)| range.contains(at));
+            assert_eq!(in_place.map(|(_, len)| len).sum::<usize>(), direct, "staged in {stage}");
+        }
     }
 }
 
@@ -301,7 +439,7 @@ fn whole_messages_and_pings_leave_at_once() {
     block_on(writer.send_message(Status::MAX, b"Hello")).unwrap();
     block_on(writer.send_ping()).unwrap();
     let wires = [frame(127, &[], b"Hello").wire(), frame(2, &[], b"").wire()];
-    assert_eq!(writer.io_mut().writes, wires);
+    assert_eq!(writer.sink().writes, wires);
     block_on(writer.start_frame(Status::ZERO, 1)).unwrap();
     assert_eq!(block_on(writer.send_ping()), Err(WriteError::Encode(EncodeError::OutOfOrder)));
 }
@@ -386,7 +524,7 @@ fn a_failed_write_interrupts_the_writer_for_good() {
                     send(&mut writer, &frame, 20).await?;
                     writer.push().await
                 });
-                if writer.io_mut().calls <= good {
+                if writer.sink().calls <= good {
                     assert_eq!(result, Ok(()));
                     break;
                 }
@@ -406,7 +544,7 @@ fn a_failed_flush_interrupts_the_writer() {
     let mut writer = FrameWriter::new(sink, [0; 64]);
     block_on(writer.start_frame(Status::ZERO, 0)).unwrap();
     assert_eq!(block_on(writer.flush()), Err(WriteError::Io(ErrorKind::TimedOut)));
-    assert_eq!(writer.io_mut().bytes().len(), 10);
+    assert_eq!(writer.sink().bytes().len(), 10);
     assert_interrupted(&mut writer);
 }
 
@@ -418,7 +556,7 @@ fn dropping_the_writers_future_at_every_await_interrupts_it() {
         let mut drops = 0;
         for survived in 0.. {
             let sink = Sink { accepts: 7, waits: true, ..Sink::default() };
-            let mut writer = FrameWriter::new(sink, vec![0; stage]);
+            let mut writer = FrameWriter::asynchronous(sink, vec![0; stage]);
             let done = {
                 let mut work = pin!(async {
                     send(&mut writer, &frame, 20).await?;
@@ -443,13 +581,51 @@ fn dropping_the_writers_future_at_every_await_interrupts_it() {
 }
 
 #[test]
-fn making_payload_in_the_stage_waits_for_the_stage_to_empty() {
-    let mut writer = FrameWriter::new(Sink { waits: true, ..Sink::default() }, [0; 20]);
-    assert!(poll_once(writer.start_frame(Status::ZERO, 0)).is_some());
-    assert!(poll_once(writer.start_message(9)).is_some());
-    writer.commit_payload(2).unwrap();
-    assert!(poll_once(writer.payload_space()).is_none());
-    assert_interrupted(&mut writer);
+fn each_call_waits_where_it_writes_and_is_interrupted_there() {
+    use Call::{Commit, Flush, PayloadSpace, Push, SendMessage, SendPing};
+    use Call::{StartFile, StartFrame, StartMessage, WritePayload};
+    // The calls before, the one that is dropped, the length of the stage, and how often that call has to wait.
+    let cases: [(&[Call], Call, usize, usize); 16] = [
+        (&[], StartFrame(1), 0, 1),
+        (&[], StartFrame(1), 64, 0),
+        // The length of the name, the name, the length of the file.
+        (&[StartFrame(1)], StartFile(b"name", 1), 0, 3),
+        (&[StartFrame(1)], StartFile(b"", 1), 0, 2),
+        (&[StartFrame(0)], StartMessage(1), 0, 1),
+        (&[StartFrame(0), StartMessage(2)], WritePayload(b"12"), 0, 1),
+        (&[StartFrame(0), StartMessage(2)], WritePayload(b"1"), 19, 1),
+        // What is staged, and what does not fit beside it.
+        (&[StartFrame(0), StartMessage(40)], WritePayload(&[7; 40]), 20, 2),
+        (&[], SendMessage(b"m"), 0, 2),
+        (&[], SendMessage(b"m"), 64, 1),
+        (&[], SendPing, 0, 1),
+        (&[StartFrame(0)], Push, 64, 1),
+        // The staged bytes, and the transport's own flush.
+        (&[], Flush, 64, 1),
+        (&[StartFrame(0)], Flush, 64, 2),
+        (&[StartFrame(0), StartMessage(9), Commit(1)], PayloadSpace, 20, 0),
+        (&[StartFrame(0), StartMessage(9), Commit(2)], PayloadSpace, 20, 1),
+    ];
+    for (before, call, stage, waits) in cases {
+        for polls in 0..=waits {
+            let sink = Sink { waits: true, ..Sink::default() };
+            let mut writer = FrameWriter::asynchronous(sink, vec![0; stage]);
+            for before in before {
+                block_on(before.make(&mut writer)).unwrap();
+            }
+            let polled = {
+                let mut work = pin!(call.make(&mut writer));
+                (0..=polls).map(|_| poll(work.as_mut())).last().unwrap()
+            };
+            if polls == waits {
+                assert_eq!(polled, Poll::Ready(Ok(())), "{call:?} staged in {stage}");
+                assert_eq!(writer.commit_payload(0), Ok(()));
+            } else {
+                assert_eq!(polled, Poll::Pending, "{call:?} staged in {stage}");
+                assert_interrupted(&mut writer);
+            }
+        }
+    }
 }
 
 #[test]
@@ -485,6 +661,21 @@ fn errors_say_whose_fault_it_is() {
     assert_eq!(WriteError::<ErrorKind>::from(aborted).to_string(), aborted.to_string());
     assert_eq!(WriteError::<ErrorKind>::Closed.to_string(), "the transport accepts no more bytes");
     assert_eq!(WriteError::<ErrorKind>::Interrupted.to_string(), "an earlier write did not finish");
+
+    let source = |error: &dyn Error| error.source().map(ToString::to_string);
+    assert_eq!(source(&ReadError::<ErrorKind>::Decode(error)), Some(error.to_string()));
+    assert_eq!(source(&WriteError::<ErrorKind>::Encode(aborted)), Some(aborted.to_string()));
+    assert_eq!(source(&ReadError::Io(ErrorKind::BrokenPipe)), None);
+    for error in [WriteError::Io(ErrorKind::BrokenPipe), WriteError::Closed, WriteError::Interrupted] {
+        assert_eq!(source(&error), None);
+    }
+
+    assert_eq!(ReadError::Io(ErrorKind::TimedOut).kind(), ErrorKind::TimedOut);
+    assert_eq!(ReadError::<ErrorKind>::Decode(error).kind(), ErrorKind::InvalidData);
+    assert_eq!(WriteError::Io(ErrorKind::TimedOut).kind(), ErrorKind::TimedOut);
+    assert_eq!(WriteError::<ErrorKind>::Closed.kind(), ErrorKind::WriteZero);
+    assert_eq!(WriteError::<ErrorKind>::Encode(aborted).kind(), ErrorKind::InvalidInput);
+    assert_eq!(WriteError::<ErrorKind>::Interrupted.kind(), ErrorKind::BrokenPipe);
 }
 
 proptest! {
@@ -523,12 +714,220 @@ proptest! {
     }
 }
 
-/// Everything a reader yields up to an end or an error.
-fn read_all<B, N, L>(mut reader: impl core::borrow::BorrowMut<FrameReader<Source, B, N, L>>) -> Outcome
+/// The async and the blocking reader over the same bytes: what one answers, the other answers, too.
+struct FrameReader<B, N, L> {
+    asynchronous: io::FrameReader<Source, B, N, L>,
+    blocking: blocking::FrameReader<Source, B, N, L>,
+}
+
+impl<B, N, L> FrameReader<B, N, L>
 where
-    B: AsRef<[u8]> + AsMut<[u8]>,
-    N: AsRef<[u8]> + AsMut<[u8]>,
-    L: core::borrow::Borrow<Limits>,
+    B: AsRef<[u8]> + AsMut<[u8]> + Clone,
+    N: AsRef<[u8]> + AsMut<[u8]> + Clone,
+    L: Borrow<Limits> + Clone,
+{
+    fn new(source: Source, buffer: B, decoder: Decoder<N, L>) -> Self {
+        Self {
+            asynchronous: io::FrameReader::new(source.clone(), buffer.clone(), decoder.clone()),
+            blocking: blocking::FrameReader::new(source, buffer, decoder),
+        }
+    }
+
+    async fn next(&mut self) -> Result<Option<Event<'_>>, ReadError<ErrorKind>> {
+        let event = self.asynchronous.next().await;
+        assert_eq!(self.blocking.next(), event);
+        event
+    }
+
+    fn offset(&self) -> u64 {
+        same(self.asynchronous.offset(), self.blocking.offset())
+    }
+
+    fn is_between_frames(&self) -> bool {
+        same(self.asynchronous.is_between_frames(), self.blocking.is_between_frames())
+    }
+
+    fn payload_remaining(&self) -> u64 {
+        same(self.asynchronous.decoder().payload_remaining(), self.blocking.decoder().payload_remaining())
+    }
+
+    fn source(&mut self) -> &Source {
+        let [asynchronous, blocking] = [self.asynchronous.io_mut(), self.blocking.io_mut()];
+        assert_eq!((asynchronous.unread(), asynchronous.reads), (blocking.unread(), blocking.reads));
+        asynchronous
+    }
+
+    fn into_parts(mut self) -> (Source, B) {
+        self.source();
+        let (blocking, (source, buffer)) = (self.blocking.into_parts(), self.asynchronous.into_parts());
+        assert_eq!((blocking.0.unread(), blocking.1.as_ref()), (source.unread(), buffer.as_ref()));
+        (source, buffer)
+    }
+}
+
+/// The async and the blocking writer: what one answers and writes, the other answers and writes, too.
+struct FrameWriter<B> {
+    asynchronous: io::FrameWriter<Sink, B>,
+    /// `None` where futures are dropped, for which there is no like.
+    blocking: Option<blocking::FrameWriter<Sink, B>>,
+}
+
+impl<B: AsRef<[u8]> + AsMut<[u8]> + Clone> FrameWriter<B> {
+    fn new(sink: Sink, stage: B) -> Self {
+        Self {
+            blocking: Some(blocking::FrameWriter::new(sink.clone(), stage.clone())),
+            ..Self::asynchronous(sink, stage)
+        }
+    }
+
+    fn asynchronous(sink: Sink, stage: B) -> Self {
+        Self { asynchronous: io::FrameWriter::new(sink, stage), blocking: None }
+    }
+
+    async fn start_frame(&mut self, status: Status, files: u32) -> Written {
+        let result = self.asynchronous.start_frame(status, files).await;
+        self.compare(result, |blocking| blocking.start_frame(status, files))
+    }
+
+    async fn start_file(&mut self, name: &[u8], size: u64) -> Written {
+        let result = self.asynchronous.start_file(name, size).await;
+        self.compare(result, |blocking| blocking.start_file(name, size))
+    }
+
+    async fn start_message(&mut self, size: u64) -> Written {
+        let result = self.asynchronous.start_message(size).await;
+        self.compare(result, |blocking| blocking.start_message(size))
+    }
+
+    async fn write_payload(&mut self, payload: &[u8]) -> Written {
+        let result = self.asynchronous.write_payload(payload).await;
+        self.compare(result, |blocking| blocking.write_payload(payload))
+    }
+
+    async fn payload_space(&mut self) -> Result<&mut [u8], WriteError<ErrorKind>> {
+        let result = self.asynchronous.payload_space().await.map(|space| space.len());
+        let len = self.compare(result, |blocking| blocking.payload_space().map(|space| space.len()))?;
+        // It is there now, and asking for it again changes nothing.
+        let space = poll_once(self.asynchronous.payload_space()).expect("space")?;
+        assert_eq!(space.len(), len);
+        Ok(space)
+    }
+
+    fn commit_payload(&mut self, n: usize) -> Result<(), EncodeError> {
+        // What was made in the one stage must be in the other.
+        if let Some(blocking) = &mut self.blocking
+            && let Some(Ok(made)) = poll_once(self.asynchronous.payload_space())
+        {
+            blocking.payload_space().unwrap().copy_from_slice(made);
+        }
+        let result = self.asynchronous.commit_payload(n);
+        self.compare(result, |blocking| blocking.commit_payload(n))
+    }
+
+    async fn send_message(&mut self, status: Status, message: &[u8]) -> Written {
+        let result = self.asynchronous.send_message(status, message).await;
+        self.compare(result, |blocking| blocking.send_message(status, message))
+    }
+
+    async fn send_ping(&mut self) -> Written {
+        let result = self.asynchronous.send_ping().await;
+        self.compare(result, blocking::FrameWriter::send_ping)
+    }
+
+    async fn push(&mut self) -> Written {
+        let result = self.asynchronous.push().await;
+        self.compare(result, blocking::FrameWriter::push)
+    }
+
+    async fn flush(&mut self) -> Written {
+        let result = self.asynchronous.flush().await;
+        self.compare(result, blocking::FrameWriter::flush)
+    }
+
+    fn encoder(&self) -> &Encoder {
+        let encoder = self.asynchronous.encoder();
+        if let Some(blocking) = &self.blocking {
+            assert_eq!(format!("{:?}", blocking.encoder()), format!("{encoder:?}"));
+        }
+        encoder
+    }
+
+    fn sink(&mut self) -> &Sink {
+        self.asynchronous.io_mut()
+    }
+
+    fn into_parts(self) -> (Sink, B) {
+        let (sink, stage) = self.asynchronous.into_parts();
+        if let Some(blocking) = self.blocking {
+            let (other, other_stage) = blocking.into_parts();
+            other.assert_is_as(&sink);
+            assert_eq!(other_stage.as_ref(), stage.as_ref());
+        }
+        (sink, stage)
+    }
+
+    fn into_sinks(self) -> [Sink; 2] {
+        [self.asynchronous.into_parts().0, self.blocking.expect("both").into_parts().0]
+    }
+
+    fn compare<T: Copy + Debug + PartialEq>(
+        &mut self,
+        result: T,
+        call: impl FnOnce(&mut blocking::FrameWriter<Sink, B>) -> T,
+    ) -> T {
+        if let Some(blocking) = &mut self.blocking {
+            assert_eq!(call(blocking), result);
+            blocking.io_mut().assert_is_as(self.asynchronous.io_mut());
+        }
+        result
+    }
+}
+
+type Written = Result<(), WriteError<ErrorKind>>;
+
+fn same<T: Copy + Debug + PartialEq>(asynchronous: T, blocking: T) -> T {
+    assert_eq!(asynchronous, blocking);
+    asynchronous
+}
+
+/// A call of a writer's, its arguments with it.
+#[derive(Clone, Copy, Debug)]
+enum Call {
+    StartFrame(u32),
+    StartFile(&'static [u8], u64),
+    StartMessage(u64),
+    WritePayload(&'static [u8]),
+    PayloadSpace,
+    Commit(usize),
+    SendMessage(&'static [u8]),
+    SendPing,
+    Push,
+    Flush,
+}
+
+impl Call {
+    async fn make(self, writer: &mut FrameWriter<Vec<u8>>) -> Written {
+        match self {
+            Self::StartFrame(files) => writer.start_frame(Status::ZERO, files).await,
+            Self::StartFile(name, size) => writer.start_file(name, size).await,
+            Self::StartMessage(size) => writer.start_message(size).await,
+            Self::WritePayload(payload) => writer.write_payload(payload).await,
+            Self::PayloadSpace => writer.payload_space().await.map(|_| ()),
+            Self::Commit(n) => writer.commit_payload(n).map_err(WriteError::Encode),
+            Self::SendMessage(message) => writer.send_message(Status::ZERO, message).await,
+            Self::SendPing => writer.send_ping().await,
+            Self::Push => writer.push().await,
+            Self::Flush => writer.flush().await,
+        }
+    }
+}
+
+/// Everything a reader yields up to an end or an error.
+fn read_all<B, N, L>(mut reader: impl BorrowMut<FrameReader<B, N, L>>) -> Outcome
+where
+    B: AsRef<[u8]> + AsMut<[u8]> + Clone,
+    N: AsRef<[u8]> + AsMut<[u8]> + Clone,
+    L: Borrow<Limits> + Clone,
 {
     let reader = reader.borrow_mut();
     let mut log = Log::default();
@@ -543,11 +942,11 @@ where
 }
 
 /// Writes `frame`, its payload in pieces of up to `piece` bytes.
-async fn send<W: Write, B: AsRef<[u8]> + AsMut<[u8]>>(
-    writer: &mut FrameWriter<W, B>,
+async fn send<B: AsRef<[u8]> + AsMut<[u8]> + Clone>(
+    writer: &mut FrameWriter<B>,
     frame: &Frame,
     piece: usize,
-) -> Result<(), WriteError<W::Error>> {
+) -> Written {
     writer.start_frame(Status::new(frame.status).unwrap(), u32::try_from(frame.files.len()).unwrap()).await?;
     for (name, data) in &frame.files {
         writer.start_file(name, data.len() as u64).await?;
@@ -563,9 +962,9 @@ async fn send<W: Write, B: AsRef<[u8]> + AsMut<[u8]>>(
 }
 
 /// Every call says that the writer is interrupted, and none reaches the transport.
-fn assert_interrupted<B: AsRef<[u8]> + AsMut<[u8]>>(writer: &mut FrameWriter<Sink, B>) {
+fn assert_interrupted<B: AsRef<[u8]> + AsMut<[u8]> + Clone>(writer: &mut FrameWriter<B>) {
     let interrupted = Some(Err(WriteError::Interrupted));
-    let calls = writer.io_mut().calls;
+    let calls = writer.sink().calls;
     for _ in 0..2 {
         assert_eq!(poll_once(writer.start_frame(Status::ZERO, 0)), interrupted);
         assert_eq!(poll_once(writer.start_file(b"n", 1)), interrupted);
@@ -579,7 +978,7 @@ fn assert_interrupted<B: AsRef<[u8]> + AsMut<[u8]>>(writer: &mut FrameWriter<Sin
         assert_eq!(poll_once(writer.push()), interrupted);
         assert_eq!(poll_once(writer.flush()), interrupted);
     }
-    assert_eq!(writer.io_mut().calls, calls, "an interrupted writer wrote");
+    assert_eq!(writer.sink().calls, calls, "an interrupted writer wrote");
 }
 
 /// What a future yields when it is polled once and dropped.
@@ -590,11 +989,12 @@ fn poll_once<F: Future>(future: F) -> Option<F::Output> {
     }
 }
 
-fn poll<F: Future>(future: core::pin::Pin<&mut F>) -> Poll<F::Output> {
+fn poll<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
 /// A transport that yields given pieces, never more than one per read.
+#[derive(Clone)]
 struct Source {
     pieces: Vec<Vec<u8>>,
     /// Every other poll is pending.
@@ -620,9 +1020,8 @@ impl ErrorType for Source {
     type Error = ErrorKind;
 }
 
-impl Read for Source {
-    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ErrorKind> {
-        every_other(self.waits, &mut self.waited).await;
+impl embedded_io::Read for Source {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ErrorKind> {
         if self.fail_at == Some(self.reads) {
             self.fail_at = None;
             return Err(ErrorKind::Other);
@@ -639,7 +1038,15 @@ impl Read for Source {
     }
 }
 
+impl embedded_io_async::Read for Source {
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ErrorKind> {
+        every_other(self.waits, &mut self.waited).await;
+        embedded_io::Read::read(self, buffer)
+    }
+}
+
 /// A transport that remembers what was written to it, write by write.
+#[derive(Clone)]
 struct Sink {
     writes: Vec<Vec<u8>>,
     /// Where the bytes of each write lay in memory, and how many they were.
@@ -676,15 +1083,19 @@ impl Sink {
     fn bytes(&self) -> Vec<u8> {
         self.writes.concat()
     }
+
+    /// The same bytes in the same writes, and as many calls.
+    fn assert_is_as(&self, other: &Self) {
+        assert_eq!((&self.writes, self.calls, self.flushes), (&other.writes, other.calls, other.flushes));
+    }
 }
 
 impl ErrorType for Sink {
     type Error = ErrorKind;
 }
 
-impl Write for Sink {
-    async fn write(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
-        every_other(self.waits, &mut self.waited).await;
+impl embedded_io::Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
         assert!(!bytes.is_empty(), "an empty write");
         self.calls += 1;
         if let Some((call, answer)) = self.bad
@@ -699,13 +1110,24 @@ impl Write for Sink {
         Ok(n)
     }
 
-    async fn flush(&mut self) -> Result<(), ErrorKind> {
-        every_other(self.waits, &mut self.waited).await;
+    fn flush(&mut self) -> Result<(), ErrorKind> {
         if self.flush_fails {
             return Err(ErrorKind::TimedOut);
         }
         self.flushes += 1;
         Ok(())
+    }
+}
+
+impl embedded_io_async::Write for Sink {
+    async fn write(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
+        every_other(self.waits, &mut self.waited).await;
+        embedded_io::Write::write(self, bytes)
+    }
+
+    async fn flush(&mut self) -> Result<(), ErrorKind> {
+        every_other(self.waits, &mut self.waited).await;
+        embedded_io::Write::flush(self)
     }
 }
 
