@@ -1,12 +1,44 @@
 //! The decoder against the vectors, the reference decoder, and everything a stranger may send.
+//!
+//! What strangers and bad luck do to the codec, and the tests that show what happens then (the last test here sees that
+//! they are there):
+//!
+//! | case | test |
+//! |---|---|
+//! | the first bit is 0 | `all_statuses_pass_and_a_first_bit_of_0_does_not` |
+//! | another version | `another_version_is_refused_unless_any_is_accepted`, `another_version_is_taken_only_where_any_is_accepted`, `another_version_is_kept_as_it_was_sent` |
+//! | every split in two and three, single bytes | `every_split_in_two_and_every_byte_alone_is_the_same_as_one_piece`, `every_split_in_three_is_the_same_as_one_piece`, `the_reader_does_not_care_how_its_reads_are_cut`, `a_frame_is_put_together_from_every_split` |
+//! | empty input | `empty_input_changes_nothing_anywhere` |
+//! | the end at each byte | `the_end_of_input_is_clean_between_frames_and_an_error_everywhere_else`, `the_reader_reports_an_end_inside_a_frame`, `a_frame_that_is_not_here_whole_is_left_where_it_lies` |
+//! | counts and lengths of 2^64 - 1 | `numbers_of_64_bits_meet_their_limit_before_any_data`, `four_billion_files_are_one_too_many`, `lengths_beyond_32_bits_are_not_cut`, `numbers_of_64_bits_are_no_whole_frame`, `lengths_of_64_bits_are_too_large` |
+//! | sums of sizes | `sums_of_sizes_never_wrap`, `a_frame_nobody_could_count_is_refused`, `a_frame_of_one_message_is_refused_inside_another_and_where_nobody_could_count_it` |
+//! | a million empty files | `a_million_empty_files_meet_the_frame_limit` |
+//! | one less and one more than a limit | `every_limit_holds_exactly`, `the_frame_limit_counts_everything_in_the_frame_and_starts_anew_with_the_next`, `every_limit_is_that_of_the_events`, `the_capacity_holds_exactly` |
+//! | names of 0, 1, 255, 256, 65,535 bytes | `names_of_every_length_arrive_whole_however_they_are_cut`, `all_statuses_and_names_of_every_length_encode`, `vectors_and_names_of_every_length_encode_in_one_call` |
+//! | a character cut in two by a read | `a_character_cut_in_two_and_a_name_that_is_not_utf_8_arrive_as_they_were_sent` |
+//! | a name that is not UTF-8 | `a_character_cut_in_two_and_a_name_that_is_not_utf_8_arrive_as_they_were_sent` |
+//! | a ping with files and a message | `a_ping_may_carry_files_and_a_message` |
+//! | all 128 statuses | `all_statuses_pass_and_a_first_bit_of_0_does_not`, `a_status_is_checked_where_it_is_made`, `all_statuses_and_names_of_every_length_encode` |
+//! | frames back to back | `frames_back_to_back_are_all_found`, `a_frame_taken_whole_leaves_the_place_that_events_would_leave` |
+//! | garbage after a good frame | `a_fault_comes_after_the_events_before_it` |
+//! | use after an error | `a_decoder_that_failed_gives_the_same_error_for_ever`, `a_peers_fault_stays` |
+//! | too much or too little payload | `payload_must_be_what_was_announced` |
+//! | heads out of order | `heads_out_of_order_are_refused` |
+//! | a status over 127 | `a_status_is_checked_where_it_is_made` |
+//! | a name over 65,535 bytes | `a_name_over_65_535_bytes_is_refused`, `a_name_that_no_length_field_can_announce_is_not_encoded` |
+//! | an output buffer of one byte | `a_buffer_that_is_too_small_is_told_how_long_it_must_be`, `the_writer_yields_the_vectors_through_any_stage_and_transport`, `a_vector_is_encoded_into_if_it_fits` |
 
 mod common;
 
+use std::collections::HashSet;
+use std::fmt::{self, Write};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use common::reference::{self, Event, Fault, Frame};
-use common::{by_decode, by_frames, by_step, decoder, frame, splits_in_three, splits_in_two, vectors};
+use common::{
+    assert_sticky, by_decode, by_frames, by_step, decoder, frame, splits_in_three, splits_in_two, vectors,
+};
 use tej_core::{
     DecodeError, DecodeErrorKind, Decoder, DefaultLimits, FRAME_HEAD_LEN, FrameHeader, Limits, MAX_NAME_LEN,
     MIN_FRAME_LEN, PayloadOverrun, Status, VERSION,
@@ -216,6 +248,32 @@ fn a_fault_comes_after_the_events_before_it() {
             if garbage[0] == 0x80 { ("unsupported_version", at + 1) } else { ("bad_start_bit", at) };
         assert_eq!(fault.map(|fault| (fault.kind, fault.offset)), Some(expected));
     }
+}
+
+#[test]
+fn a_decoder_that_failed_gives_the_same_error_for_ever() {
+    let mut kinds = HashSet::new();
+    for (stream, limits) in good_and_faulty_streams() {
+        let mut decoder = decoder(&limits);
+        let mut input = &stream[..];
+        let error = loop {
+            match decoder.decode(&mut input) {
+                Ok(Some(_)) => {}
+                Ok(None) => break None,
+                Err(error) => break Some(error),
+            }
+        };
+        if let Some(error) = error {
+            kinds.insert(error.kind);
+            assert_sticky(&mut decoder, error);
+            assert_eq!(decoder.advance_payload(0), Ok(()));
+            assert_eq!(decoder.advance_payload(1), Err(PayloadOverrun { moved: 1, remaining: 0 }));
+            assert_sticky(&mut decoder, error);
+        }
+    }
+    // All but the one that is not.
+    assert_eq!(kinds.len(), DecodeErrorKind::ALL.len() - 1);
+    assert!(!kinds.contains(&DecodeErrorKind::Truncated));
 }
 
 #[test]
@@ -664,6 +722,44 @@ fn an_error_says_what_is_wrong_and_where() {
             }
         };
         assert_eq!(error.to_string(), text);
+    }
+}
+
+#[test]
+fn an_error_that_does_not_fit_where_it_is_written_is_not_cut_in_silence() {
+    struct Room(usize);
+    impl Write for Room {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            self.0 = self.0.checked_sub(text.len()).ok_or(fmt::Error)?;
+            Ok(())
+        }
+    }
+    let error = decoder(&reference::Limits::WIDEST).decode(&mut &b"\0"[..]).unwrap_err();
+    let len = error.to_string().len();
+    for room in 0..len {
+        assert!(write!(Room(room), "{error}").is_err(), "in {room} of {len}");
+    }
+    assert!(write!(Room(len), "{error}").is_ok());
+}
+
+#[test]
+fn the_tests_that_the_table_names_are_there() {
+    let sources = [
+        include_str!("decoder.rs"),
+        include_str!("encoder.rs"),
+        include_str!("frame.rs"),
+        include_str!("io.rs"),
+        include_str!("owned_frame.rs"),
+    ];
+    let source = sources.concat();
+    let rows: Vec<_> = include_str!("decoder.rs").lines().filter(|line| line.starts_with("//! | ")).collect();
+    assert!(rows.len() > 18);
+    for row in &rows[1..] {
+        let names: Vec<_> = row.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "{row}");
+        for name in names {
+            assert!(source.contains(&format!("#[test]\nfn {name}() {{")), "no test {name}");
+        }
     }
 }
 

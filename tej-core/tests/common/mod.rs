@@ -323,7 +323,8 @@ pub(crate) fn splits_in_three(bytes: &[u8]) -> impl Iterator<Item = [&[u8]; 3]> 
     splits_in_two(bytes).flat_map(|[first, rest]| splits_in_two(rest).map(move |[a, b]| [first, a, b]))
 }
 
-fn assert_sticky<N, L>(decoder: &mut Decoder<N, L>, error: DecodeError)
+/// Whatever is asked of it, `decoder` has failed with `error`.
+pub(crate) fn assert_sticky<N, L>(decoder: &mut Decoder<N, L>, error: DecodeError)
 where
     N: AsRef<[u8]> + AsMut<[u8]>,
     L: Borrow<Limits>,
