@@ -297,6 +297,16 @@ fn an_encode_buffer_hands_out_what_it_staged_before_it_takes_more() {
     assert!(!buffer.stage(&mut piece));
     assert_eq!((piece, buffer.pending(b"other")), (&b""[..], &b"fgh"[..]));
     assert_eq!(buffer.into_stage(), *b"fghd");
+    // Not even into free space, while it is being emptied.
+    let mut buffer = EncodeBuffer::new([0; 4]);
+    assert!(!buffer.stage(&mut &b"abc"[..]));
+    let mut piece = &b"d"[..];
+    buffer.advance(1, &mut &b""[..]);
+    assert!(buffer.stage(&mut piece));
+    assert_eq!((piece, buffer.pending(piece)), (&b"d"[..], &b"bc"[..]));
+    buffer.advance(2, &mut piece);
+    assert!(!buffer.stage(&mut piece));
+    assert_eq!((piece, buffer.pending(piece)), (&b""[..], &b"d"[..]));
     let mut piece = &b"i"[..];
     EncodeBuffer::new([0; 0]).advance(9, &mut piece);
     assert_eq!(piece, b"");

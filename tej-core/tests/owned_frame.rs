@@ -34,13 +34,14 @@ fn the_capacity_holds_exactly() {
         let results = push_all(&mut owned, &reference::Limits::WIDEST, wire.chunks(chunk));
         (owned, results)
     }
+    // And the event that says that it does not fit: not the last, if an earlier one knows.
     let frames = [
-        frame(1, &[], &[b'm'; 46]),
-        frame(1, &[(b"name", &[b'd'; 32])], b""),
-        frame(1, &[(&[b'n'; 36], b"")], b""),
-        frame(1, &[(b"a", b"1"), (b"b", b"2")], &[b'm'; 22]),
+        (frame(1, &[], &[b'm'; 46]), 1),
+        (frame(1, &[(b"name", &[b'd'; 32])], b""), 1),
+        (frame(1, &[(&[b'n'; 36], b"")], b""), 1),
+        (frame(1, &[(b"a", b"1"), (b"b", b"2")], &[b'm'; 22]), 7),
     ];
-    for frame in frames {
+    for (frame, refused_at) in frames {
         let wire = frame.wire();
         assert_eq!(wire.len(), 64);
         for chunk in [1, 3, 64] {
@@ -48,6 +49,9 @@ fn the_capacity_holds_exactly() {
             let refusals: Vec<_> = results.iter().filter_map(|result| result.err()).collect();
             assert_eq!(refusals, [FrameTooLarge { capacity: 63 }], "{frame:?} by {chunk}");
             assert!(!results.contains(&Ok(true)));
+            if chunk == 64 {
+                assert!(results[refused_at].is_err(), "{frame:?}: {results:?}");
+            }
             assert_eq!((owned.frame(), owned.as_bytes()), (None, &b""[..]));
             let (owned, results) = into::<64>(&wire, chunk);
             assert!(results.iter().all(Result::is_ok));
