@@ -89,8 +89,7 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
     /// # Errors
     ///
     /// A fault of the peer. It is sticky, and `input` is not moved.
-    // The caller's dispatch on events and the decoder's on its state become one only when they are compiled together,
-    // which more than halves the instructions of a small frame (`cargo xtask bench core`).
+    // The caller's dispatch on events and the decoder's on its state become one only when they are compiled together.
     #[inline(always)]
     pub fn decode<'s, 'i: 's>(&'s mut self, input: &mut &'i [u8]) -> Result<Option<Event<'s>>, DecodeError> {
         let found = 'found: {
@@ -274,8 +273,9 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
     ///
     /// This is the short way for many small frames: no event, no state, nothing copied. `None` says nothing about
     /// the stream, only that this way is closed: the frame is not here whole, it is not acceptable, or the decoder
-    /// is inside a frame that was begun otherwise. Nothing is consumed then, and [`decode`](Self::decode) goes on, with
-    /// the same frame or the fault in it. Both ways accept the same frames.
+    /// is inside a frame that was begun otherwise. Nothing is consumed then: call [`decode`](Self::decode), which goes on
+    /// with the same frame or says what is wrong with it. (Asking here again with more input reads the same bytes
+    /// again.) Both ways accept the same frames.
     ///
     /// ```
     /// use tej_core::{Decoder, Limits};
@@ -377,6 +377,8 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
     }
 
     /// Bytes of the stream consumed so far, payload that was advanced over included. Goes on from 0 after 2⁶⁴ − 1.
+    ///
+    /// After a fault it is of no use: [`DecodeError::offset`] says where that is.
     pub fn offset(&self) -> u64 {
         self.offset
     }
@@ -676,5 +678,5 @@ const fn low_two(number: u64) -> [u8; 2] {
 }
 
 // A device pays for this in RAM once per connection, beside its name storage and its limits.
-const _: () = assert!(size_of::<Decoder<[u8; 0], DefaultLimits>>() == 32);
-const _: () = assert!(size_of::<Decoder<[u8; 0]>>() == 40);
+const _: () = assert!(size_of::<Decoder<[u8; 0], DefaultLimits>>() <= 32);
+const _: () = assert!(size_of::<Decoder<[u8; 0]>>() <= 40);

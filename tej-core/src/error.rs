@@ -94,7 +94,8 @@ impl DecodeErrorKind {
     }
 }
 
-/// A mistake of the local side while encoding. Nothing was written and the encoder's state is unchanged.
+/// A mistake of the local side while encoding. Nothing was written and the encoder's state is unchanged; only what
+/// [`encode`](crate::encode) had in its buffer is lost. All can be corrected but [`Aborted`](Self::Aborted).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]

@@ -5,7 +5,7 @@ use crate::{EncodeError, FRAME_HEAD_LEN, FrameHeader, Limits, MIN_FRAME_LEN, Sta
 
 /// A whole frame that lies in a slice of the caller's, taken by [`Decoder::decode_frame`](crate::Decoder::decode_frame).
 ///
-/// It is its bytes on the wire and nothing else; every part of it is borrowed from there.
+/// Every part of it is borrowed from there.
 ///
 /// ```
 /// use tej_core::{Decoder, DefaultLimits, File};

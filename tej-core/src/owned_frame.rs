@@ -8,8 +8,8 @@ use crate::{
     EncodeError, Event, File, Frame, Limits, MAX_NAME_LEN, Status, encode, encoded_len, frame::frame_head,
 };
 
-/// A whole frame of up to `N` bytes on the wire, put together from events or copied from a [`Frame`]: for programs that
-/// exchange small messages and would rather have each in one piece.
+/// A whole frame of up to `N` bytes on the wire, put together from events: for programs that exchange small messages and
+/// would rather have each in one piece.
 ///
 /// It holds the frame as it is on the wire ([`as_bytes`](Self::as_bytes) can be sent on), and
 /// [`frame`](Self::frame) reads it. A frame that is longer than `N` is dropped as soon as it says so, and the next one
@@ -56,7 +56,10 @@ impl<const N: usize> OwnedFrame<N> {
             self.state = State::Collecting;
             let [_, _, count @ ..] = frame_head(header.status, header.files);
             let first = [header.status.to_wire(), header.version];
-            return self.put(&first, 0).and_then(|()| self.put(&count, MESSAGE_LEN)).map(|()| false);
+            self.put(&first, 0)?;
+            // Each file has ten bytes at least.
+            self.put(&count, MESSAGE_LEN + 10 * u64::from(header.files))?;
+            return Ok(false);
         }
         if self.state != State::Collecting {
             return Ok(false);
@@ -66,8 +69,8 @@ impl<const N: usize> OwnedFrame<N> {
                 // A decoder's names are never longer.
                 let name_len = u16::try_from(name.len()).unwrap_or(u16::MAX);
                 let name = name.get(..MAX_NAME_LEN).unwrap_or(name);
-                self.put(&name_len.to_be_bytes(), name.len() as u64)?;
-                self.put(name, 8)?;
+                self.put(&name_len.to_be_bytes(), 0)?;
+                self.put(name, 0)?;
                 self.put(&size.to_be_bytes(), size.saturating_add(MESSAGE_LEN))?;
             }
             Event::MessageStart { size } => self.put(&size.to_be_bytes(), size)?,
@@ -90,7 +93,8 @@ impl<const N: usize> OwnedFrame<N> {
         Frame::split_from(&self.bytes, &limits, MAX_NAME_LEN).map(|(frame, _)| frame)
     }
 
-    /// The bytes of the frame on the wire, as many of them as there are.
+    /// The bytes of the frame on the wire, as many of them as there are: all of them, ready to be sent on, once
+    /// [`frame`](Self::frame) is there.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }

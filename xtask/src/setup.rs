@@ -503,7 +503,44 @@ fn install_packages(workspace: &Workspace, packages: &[&str], instead: &str, scr
     let mut arguments =
         vec!["install", "-y", "--no-install-recommends", "--no-remove", "-o", "DPkg::Lock::Timeout=300"];
     arguments.extend(packages);
+    let kept = kept_in_debians_version(packages);
+    if !kept.is_empty() {
+        let kept = kept.iter().map(String::as_str);
+        screen.note(
+            "set-up",
+            &format!(
+                "for these, {} goes back to Debian's version",
+                kept.clone().collect::<Vec<_>>().join(" ")
+            ),
+        );
+        arguments.push("--allow-downgrades");
+        arguments.extend(kept);
+    }
     apt_get(&arguments, &workspace.target().join("setup-install.log"), screen)
+}
+
+/// What apt-get would remove to make room for `packages`, each with the version that Debian offers: a newer one, from
+/// backports say, excludes the packages of its own source. A package that Debian does not offer is left to apt-get's
+/// refusal.
+fn kept_in_debians_version(packages: &[&str]) -> Vec<String> {
+    let simulation = process::answer(
+        Command::new("apt-get")
+            .env("LC_ALL", "C")
+            .args(["install", "--simulate", "--no-install-recommends"])
+            .args(packages),
+    );
+    removals(&simulation.unwrap_or_default())
+        .filter_map(|package| {
+            let offers = process::answer(Command::new("apt-cache").args(["madison", package]))?;
+            let newest = offers.lines().next()?.split('|').nth(1)?.trim().to_owned();
+            Some(format!("{package}={newest}"))
+        })
+        .collect()
+}
+
+/// The packages that a simulation of apt-get removes.
+fn removals(simulation: &str) -> impl Iterator<Item = &str> {
+    simulation.lines().filter_map(|line| line.strip_prefix("Remv ")?.split(' ').next())
 }
 
 /// Waits for whoever is refreshing the lists right now, which apt-get does not do by itself, with no option either.
@@ -606,6 +643,13 @@ mod tests {
         assert_eq!(version("1:14.0-55.7~deb12u1"), Some((14, 0)));
         assert_eq!(version("(none)"), None);
         assert!(version("1.100.0") > version("1.96"));
+    }
+
+    #[test]
+    fn a_simulation_names_what_it_removes() {
+        let simulation = "The following packages will be REMOVED:\n  qemu-utils\n\
+                          Remv qemu-utils [1:10.0.2+ds-2]\nInst qemu-system-arm (1:7.2)\n";
+        assert_eq!(removals(simulation).collect::<Vec<_>>(), ["qemu-utils"]);
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     if targets.len() == TARGETS.len() {
         let path = workspace.root().join("docs").join("benchmarks.md");
         let how = format!(
-            "`cargo xtask size`, by {}, with {}; the machine makes no difference. `ram/` is a type's size \
+            "## What tej-core costs on a device: `cargo xtask size`\n\nMeasured by {}, with {}; the machine makes no difference. `ram/` is a type's size \
              without the storage of names and buffers: `decoder` has constant limits, `decoder_reference` a reference to \
              some. `size/` is the flash of a program, all helpers included, less that of `empty`, which has the same start code and driver and is \
              listed as it is:",

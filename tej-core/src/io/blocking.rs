@@ -1,7 +1,7 @@
 //! The loops over `embedded_io`, for transports that block: a UART's driver, a socket of `std` through
 //! `embedded-io-adapters`.
 //!
-//! They are those of [`io`](super) without the waiting; all that they decide is decided in [`DecodeBuffer`] and
+//! They are those of [`io`](super) without `async`; all that they decide is decided in [`DecodeBuffer`] and
 //! [`EncodeBuffer`].
 
 use core::borrow::Borrow;
@@ -81,7 +81,8 @@ where
         self.buffer.decoder()
     }
 
-    /// Whether the last event ended a frame, or none was ever begun. Bytes of the next one may have been read ahead.
+    /// Whether the next byte to be decoded starts a frame: false from a frame's first decoded byte to its end event.
+    /// Bytes of the next one may have been read ahead.
     pub fn is_between_frames(&self) -> bool {
         self.buffer.decoder().is_between_frames()
     }
@@ -99,9 +100,10 @@ where
 
 /// Writes frames to a transport; payload may come in pieces of any size.
 ///
-/// `B` is the staging buffer: heads and small pieces collect in it, so that a head travels with the first bytes
-/// of its payload and small frames share a segment. Slices longer than the free space fill it up, and the rest
-/// goes to the transport directly. With a buffer of length 0 every piece goes out by itself.
+/// `B` is the staging buffer: heads and small pieces collect in it, so that a head travels with the first bytes of its
+/// payload and small frames share a segment. A piece that fits joins what is staged. Otherwise the stage is filled and
+/// written; what is left goes out from where it lies if it is at least as long as the stage, and is staged if not. With a
+/// buffer of length 0 every piece goes out by itself.
 ///
 /// Nothing has to leave before [`push`](Self::push) or [`flush`](Self::flush).
 ///
@@ -254,7 +256,8 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> FrameWriter<W, B> {
         self.put(&[], Then::Push)
     }
 
-    /// [`push`](Self::push), then the transport's own `flush`.
+    /// [`push`](Self::push), then the transport's own `flush`. One that fails or is cut off interrupts the writer like a
+    /// write.
     ///
     /// # Errors
     ///
@@ -267,7 +270,8 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> FrameWriter<W, B> {
         Ok(())
     }
 
-    /// The books: what is still to come of the current payload, and whether a frame is open.
+    /// The books: what is still to come of the current payload, and whether a frame is open. They say nothing of the
+    /// bytes that are staged, nor whether the writer is interrupted.
     pub fn encoder(&self) -> &Encoder {
         self.buffer.encoder()
     }

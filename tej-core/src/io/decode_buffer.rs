@@ -23,6 +23,7 @@ use crate::{DecodeError, Decoder, Event, EventSpan, Limits};
 ///     }
 ///     let n = transport.read(buffer.space())?;
 ///     if n == 0 {
+///         buffer.decoder().finish()?;
 ///         break;
 ///     }
 ///     buffer.filled(n);

@@ -8,34 +8,58 @@ use crate::{EncodeError, Encoder};
 /// that is the same whether the transport is async, blocking or somebody else's.
 ///
 /// Heads and small pieces of payload collect in the staging buffer `B`, so that a head travels with the first bytes of
-/// its payload and small frames share a segment. Pieces longer than its free space fill it up, and the rest is handed
-/// out where it lies. With a buffer of length 0 every piece goes out by itself.
+/// its payload and small frames share a segment. A piece that fits joins what is staged. Otherwise the stage is filled
+/// and written; what is left goes out from where it lies if it is at least as long as the stage, and is staged if not.
+/// With a buffer of length 0 every piece goes out by itself.
 ///
-/// To write a piece, go on while [`stage`](Self::stage) says so:
+/// To write a piece, go on while [`stage`](Self::stage) says so; to push what is staged, go on while anything is
+/// [`pending`](Self::pending). Payload that is streamed is announced to the encoder first
+/// ([`Encoder::payload`](crate::Encoder::payload)).
 ///
 /// ```
-/// use std::io::Write;
+/// use std::io::{Error, ErrorKind, Result, Write};
 /// use tej_core::{MIN_FRAME_LEN, Status, io::EncodeBuffer};
 ///
-/// fn put(buffer: &mut EncodeBuffer<[u8; 64]>, mut piece: &[u8], transport: &mut impl Write) -> std::io::Result<()> {
-///     buffer.begin().map_err(std::io::Error::other)?;
-///     while buffer.stage(&mut piece) {
-///         let n = transport.write(buffer.pending(piece))?;
-///         buffer.advance(n, &mut piece);
-///     }
-///     buffer.end();
-///     Ok(())
+/// struct Writer {
+///     transport: Vec<u8>,
+///     buffer: EncodeBuffer<[u8; 64]>,
 /// }
 ///
-/// let mut buffer = EncodeBuffer::new([0; 64]);
-/// let mut transport = Vec::new();
+/// impl Writer {
+///     fn put(&mut self, mut piece: &[u8]) -> Result<()> {
+///         self.buffer.begin().map_err(Error::other)?;
+///         while self.buffer.stage(&mut piece) {
+///             self.write_some(&mut piece)?;
+///         }
+///         self.buffer.end();
+///         Ok(())
+///     }
+///
+///     fn push(&mut self) -> Result<()> {
+///         self.buffer.begin().map_err(Error::other)?;
+///         while !self.buffer.pending(b"").is_empty() {
+///             self.write_some(&mut &b""[..])?;
+///         }
+///         self.buffer.end();
+///         Ok(())
+///     }
+///
+///     fn write_some(&mut self, piece: &mut &[u8]) -> Result<()> {
+///         match self.transport.write(self.buffer.pending(piece))? {
+///             0 => Err(ErrorKind::WriteZero.into()),
+///             n => Ok(self.buffer.advance(n, piece)),
+///         }
+///     }
+/// }
+///
+/// let mut writer = Writer { transport: Vec::new(), buffer: EncodeBuffer::new([0; 64]) };
 /// let mut head = [0; MIN_FRAME_LEN];
-/// buffer.encoder_mut()?.message_frame(Status::ZERO, 5, &mut head)?;
-/// put(&mut buffer, &head, &mut transport)?;
-/// put(&mut buffer, b"Hello", &mut transport)?;
-/// assert!(transport.is_empty());
-/// transport.write_all(buffer.pending(b""))?; // push it
-/// assert_eq!(transport, b"\x80\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x05Hello");
+/// writer.buffer.encoder_mut()?.message_frame(Status::ZERO, 5, &mut head)?;
+/// writer.put(&head)?;
+/// writer.put(b"Hello")?;
+/// assert!(writer.transport.is_empty());
+/// writer.push()?;
+/// assert_eq!(writer.transport, b"\x80\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x05Hello");
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -54,7 +78,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> EncodeBuffer<B> {
         Self { stage, staged: 0, taken: 0, encoder: Encoder::new(), interrupted: false }
     }
 
-    /// The books.
+    /// The books: what was announced. Whether its bytes have left is another matter.
     pub fn encoder(&self) -> &Encoder {
         &self.encoder
     }

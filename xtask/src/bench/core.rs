@@ -263,7 +263,7 @@ impl Measured {
     }
 
     fn nanoseconds(&self) -> Figure {
-        Figure::lower(self.name("ns"), self.nanoseconds, "ns (noise)")
+        Figure::lower(self.name("ns"), self.nanoseconds, "ns")
     }
 
     fn name(&self, what: &str) -> String {
