@@ -363,7 +363,7 @@ def main():
         state = STATES[name]
         state.size = arguments.bytes or state.size
         state.pieces = arguments.pieces or state.pieces
-        for entry in ("check_cuts", "check_payload") if state.moves == "some" else ("check_cuts",):
+        for entry in ("check_payload", "check_cuts") if state.moves == "some" else ("check_cuts",):
             try:
                 covered = proof.prove(name, state, entry)
             except Found as found:

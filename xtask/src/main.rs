@@ -22,7 +22,9 @@ mod mutants;
 mod no_panic;
 mod pattern;
 mod payload;
+mod planted;
 mod process;
+mod prove;
 mod qemu;
 mod relay;
 mod screen;
@@ -60,6 +62,7 @@ enum Task {
     Fuzz(fuzz::Options),
     Coverage(coverage::Options),
     Mutants(mutants::Options),
+    Prove(prove::Options),
     Setup(setup::Options),
 }
 
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         Task::Fuzz(options) => fuzz::run(&workspace, &options),
         Task::Coverage(options) => coverage::run(&workspace, &options),
         Task::Mutants(options) => mutants::run(&workspace, &options),
+        Task::Prove(options) => prove::run(&workspace, &options),
         Task::Setup(options) => setup::run(&workspace, &options),
     });
     match outcome {

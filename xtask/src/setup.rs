@@ -57,6 +57,8 @@ pub(crate) enum Need {
     Lints,
     /// The Python original of the protocol.
     Python,
+    /// What executes machine code symbolically.
+    Solver,
     /// The program that counts instructions.
     Valgrind,
     /// A compiler for C++.
@@ -73,6 +75,7 @@ pub(crate) struct Tools {
     bare_metal: Option<BareMetal>,
     qemu: Option<PathBuf>,
     python: Option<PathBuf>,
+    solver: Option<PathBuf>,
     valgrind: Option<PathBuf>,
     llvm: Option<Llvm>,
     programs: Vec<Tool>,
@@ -162,6 +165,11 @@ impl Tools {
         self.python.as_deref().context("the set-up found no Python")
     }
 
+    /// The Python that has the solver.
+    pub(crate) fn solver(&self) -> Result<&Path> {
+        self.solver.as_deref().context("the set-up found no solver")
+    }
+
     pub(crate) fn valgrind(&self) -> Result<&Path> {
         self.valgrind.as_deref().context("the set-up found no valgrind")
     }
@@ -181,7 +189,10 @@ impl Tools {
             parts.push(format!("QEMU {}", version.split_whitespace().nth(3).unwrap_or("?")));
         }
         if self.python.is_some() {
-            parts.push(ORIGINAL.replace("==", " "));
+            parts.push(ORIGINAL.describe());
+        }
+        if self.solver.is_some() {
+            parts.push(SOLVER.describe());
         }
         if let Some(valgrind) = &self.valgrind {
             // "valgrind-3.19.0"
@@ -239,8 +250,8 @@ struct Missing {
 enum Remedy {
     /// Debian's packages, and for people who would rather not have them, another command.
     Debian { packages: Vec<&'static str>, instead: Option<String> },
-    /// A virtual environment with the Python original, made by this interpreter.
-    Environment { interpreter: PathBuf, place: PathBuf },
+    /// A virtual environment with these packages, made by this interpreter.
+    Environment { packages: &'static Packages, interpreter: PathBuf, place: PathBuf },
     /// A crate's program, into a folder under target/.
     Tool { tool: Tool, place: PathBuf },
     /// Only the user can do it.
@@ -271,8 +282,8 @@ impl std::fmt::Display for Remedy {
                 write!(f, "apt-get install {}", packages.join(" "))?;
                 instead.as_ref().map_or(Ok(()), |instead| write!(f, "   (or stop here, and: {instead})"))
             }
-            Self::Environment { place, .. } => {
-                write!(f, "pip install {ORIGINAL}   (into {})", place.display())
+            Self::Environment { packages, place, .. } => {
+                write!(f, "pip install {packages}   (into {})", place.display())
             }
             Self::Tool { tool, place } => write!(f, "{tool}   (into {})", place.display()),
             Self::Tell(command) => f.write_str(command),
@@ -321,12 +332,17 @@ fn search(workspace: &Workspace, needs: &[Need]) -> (Tools, Vec<Missing>) {
             });
         }
     }
-    if needs.contains(&Need::Python) {
-        let interpreter = workspace.python().join("bin").join("python");
-        if has_original(&interpreter) {
-            tools.python = Some(interpreter);
-        } else {
-            missing.extend(missing_python(workspace));
+    for (need, packages, place, found) in [
+        (Need::Python, &ORIGINAL, workspace.python(), &mut tools.python),
+        (Need::Solver, &SOLVER, workspace.solver(), &mut tools.solver),
+    ] {
+        if needs.contains(&need) {
+            let interpreter = place.join("bin").join("python");
+            if packages.are_installed(&interpreter) {
+                *found = Some(interpreter);
+            } else {
+                missing.extend(missing_packages(packages, place));
+            }
         }
     }
     if needs.contains(&Need::Valgrind) {
@@ -421,7 +437,41 @@ fn missing_part(part: Part, targets: &[&str]) -> Missing {
     }
 }
 
-fn missing_python(workspace: &Workspace) -> Vec<Missing> {
+/// Python packages, each in one version, and what they are for.
+#[derive(Debug, PartialEq, Eq)]
+struct Packages {
+    /// As pip takes them. The first is what the others are for.
+    pinned: &'static [&'static str],
+    /// A module that is there with them.
+    module: &'static str,
+    /// Why Python itself is needed.
+    interpreter_reason: &'static str,
+    reason: &'static str,
+}
+
+impl Packages {
+    /// Whether these very versions are there, and usable.
+    fn are_installed(&self, interpreter: &Path) -> bool {
+        let question = format!(
+            "import importlib.metadata as m, {}; print(*[f'{{p}}=={{m.version(p)}}' for p in {:?}])",
+            self.module,
+            self.pinned.iter().filter_map(|pin| pin.split("==").next()).collect::<Vec<_>>()
+        );
+        process::answer(Command::new(interpreter).args(["-c", &question])) == Some(self.pinned.join(" "))
+    }
+
+    fn describe(&self) -> String {
+        self.pinned.first().map(|pin| pin.replace("==", " ")).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Display for Packages {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.pinned.join(" "))
+    }
+}
+
+fn missing_packages(packages: &'static Packages, place: PathBuf) -> Vec<Missing> {
     let debian = PathBuf::from("/usr/bin/python3");
     let able = process::find_in_path("python3").into_iter().chain([debian.clone()]).find(|python| {
         // Debian splits `ensurepip`, without which an environment has no pip, off into a package.
@@ -431,21 +481,14 @@ fn missing_python(workspace: &Workspace) -> Vec<Missing> {
     if able.is_none() {
         missing.push(Missing {
             remedy: Remedy::Debian { packages: vec!["python3", "python3-venv"], instead: None },
-            reason: "runs the Python original of the protocol, for the interop tests",
+            reason: packages.interpreter_reason,
         });
     }
     missing.push(Missing {
-        remedy: Remedy::Environment { interpreter: able.unwrap_or(debian), place: workspace.python() },
-        reason: "the Python original itself, in a virtual environment of its own",
+        remedy: Remedy::Environment { packages, interpreter: able.unwrap_or(debian), place },
+        reason: packages.reason,
     });
     missing
-}
-
-fn has_original(interpreter: &Path) -> bool {
-    let (name, version) = ORIGINAL.split_once("==").expect("the original is pinned");
-    let question =
-        format!("import importlib.metadata, tej_protoc; print(importlib.metadata.version('{name}'))");
-    process::answer(Command::new(interpreter).args(["-c", &question])).as_deref() == Some(version)
 }
 
 fn install(workspace: &Workspace, missing: &[Missing], screen: &Screen) -> Result<()> {
@@ -466,9 +509,9 @@ fn install(workspace: &Workspace, missing: &[Missing], screen: &Screen) -> Resul
         install_packages(workspace, &packages, instead.unwrap_or_default(), screen)?;
     }
     for missing in missing {
-        if let Remedy::Environment { interpreter, place } = &missing.remedy {
-            screen.note("set-up", &format!("pip install {ORIGINAL}"));
-            install_original(interpreter, place)?;
+        if let Remedy::Environment { packages, interpreter, place } = &missing.remedy {
+            screen.note("set-up", &format!("pip install {packages}"));
+            install_environment(packages, interpreter, place)?;
         }
         if let Remedy::Tool { tool, .. } = missing.remedy {
             tool.install(workspace, screen)?;
@@ -606,21 +649,15 @@ pub(crate) fn version(text: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
-fn install_original(interpreter: &Path, place: &Path) -> Result<()> {
+fn install_environment(packages: &Packages, interpreter: &Path, place: &Path) -> Result<()> {
     if place.exists() {
         // It is ours, and what is in it does not work: made by an interpreter that is gone, or half made.
         fs::remove_dir_all(place).with_context(|| format!("cannot replace {}", place.display()))?;
     }
     process::run_spared(Command::new(interpreter).args(["-m", "venv"]).arg(place))?;
-    process::run_spared(Command::new(place.join("bin").join("python")).args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-input",
-        "--disable-pip-version-check",
-        ORIGINAL,
-    ]))
+    let mut pip = Command::new(place.join("bin").join("python"));
+    pip.args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]);
+    process::run_spared(pip.args(packages.pinned))
 }
 
 /// In Debian's stable releases the up-to-date compiler comes under the names of the packages that Firefox is built
@@ -631,7 +668,19 @@ const UPDATE_ATTEMPTS: u32 = 10;
 const UPDATE_PAUSE: Duration = Duration::from_secs(10);
 const QUESTION: &str = "Install it now? [Y/n] ";
 /// The version that docs/protocol.md was checked against.
-const ORIGINAL: &str = "tej-protoc==0.2.4";
+const ORIGINAL: Packages = Packages {
+    pinned: &["tej-protoc==0.2.4"],
+    module: "tej_protoc",
+    interpreter_reason: "runs the Python original of the protocol, for the interop tests",
+    reason: "the Python original itself, in a virtual environment of its own",
+};
+/// angr works with these versions of what it is made of, and not with every later one.
+const SOLVER: Packages = Packages {
+    pinned: &["angr==9.2.213", "bitstring==4.3.1", "pycparser==3.0"],
+    module: "pyvex",
+    interpreter_reason: "runs the symbolic execution of the decoder",
+    reason: "executes machine code for all inputs at once, in a virtual environment of its own (about 400 MB)",
+};
 
 #[cfg(test)]
 mod tests {

@@ -105,7 +105,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "clippy",
-        checks: "no warning in any target of the workspace, with all features and with the default ones, nor in fuzz/",
+        checks: "no warning in any target of the workspace, with all features and with the default ones, nor in fuzz/ and proof/",
         needs: &[Need::Lints],
         run: clippy,
     },
@@ -222,7 +222,8 @@ impl Bench<'_> {
 fn fmt(bench: &Bench<'_>) -> Result<()> {
     process::run(bench.workspace.cargo().args(["fmt", "--all", "--check"]))?;
     let workspace = bench.workspace;
-    let outside = [workspace.board_crates()?, workspace.measured_crates()?, vec![workspace.fuzz()]];
+    let others = vec![workspace.fuzz(), workspace.decoder_proof()];
+    let outside = [workspace.board_crates()?, workspace.measured_crates()?, others];
     for folder in outside.concat() {
         process::run(workspace.cargo().current_dir(folder).args(["fmt", "--check"]))?;
     }
@@ -238,6 +239,10 @@ fn clippy(bench: &Bench<'_>) -> Result<()> {
     let mut command = bench.workspace.cargo();
     command.current_dir(bench.workspace.fuzz()).args(["clippy", "--locked", "--target-dir"]);
     command.arg(bench.workspace.target()).args(["--all-targets", "--no-default-features"]);
+    process::run(command.args(DENY_WARNINGS))?;
+    let mut command = bench.workspace.cargo();
+    command.current_dir(bench.workspace.decoder_proof()).args(["clippy", "--locked", "--target-dir"]);
+    command.arg(bench.workspace.target());
     process::run(command.args(DENY_WARNINGS))
 }
 

@@ -74,6 +74,21 @@ impl Workspace {
         self.target.join("python")
     }
 
+    /// The virtual environment with what executes machine code symbolically.
+    pub(crate) fn solver(&self) -> PathBuf {
+        self.target.join("solver")
+    }
+
+    /// The programs that execute machine code symbolically.
+    pub(crate) fn proof(&self) -> PathBuf {
+        self.root.join("proof")
+    }
+
+    /// The crate they execute, which is no member of the workspace.
+    pub(crate) fn decoder_proof(&self) -> PathBuf {
+        self.proof().join("decoder")
+    }
+
     /// The crate of fuzz targets, which is no member of the workspace.
     pub(crate) fn fuzz(&self) -> PathBuf {
         self.root.join("fuzz")
