@@ -54,7 +54,7 @@ STATES = {
         "at the start of a stream",
         (),
         size=20,
-        pieces=3,
+        pieces=2,
         reaches=("bad_start_bit", "unsupported_version", "too_many_files", "message_too_long", "name_too_long")
         + ("file_too_long", "frame_too_long", "frame_start", "file_start", "file_end", "message_start")
         + ("message_data", "frame_end"),
@@ -101,11 +101,12 @@ class Question:
 
     def __init__(self, name, state, entry):
         self.name, self.state, self.entry = name, state, entry
+        # What stands for anything, and sums of it, by the name of its place in the request.
         self.inputs = {}
         self.assumed = []
         self.fixed = {"input": state.size, "last_cut": state.size, "pieces": state.pieces, "first_cut": 0}
         for limit in LIMITS[:-1]:
-            self.anything(limit, 64)
+            self.anything(limit)
         self.anything("any_version", 1)
         parts = list(state.prefix) + ([state.size] if entry == "check_cuts" else [])
         at = 0
@@ -122,22 +123,30 @@ class Question:
                 self.fixed["prefix"] = at
         self.fixed.setdefault("prefix", 0)
         if state.moves:
-            # The last length of the prefix.
-            length = self.inputs[f"stream {self.fixed['prefix'] - 8}"]
-            advance = self.anything("advance", 64)
-            self.assumed.append(advance == length if state.moves == "all" else claripy.ULE(advance, length))
+            # The last length of the prefix: the sum of what is moved and what is not, which is easier on the solver than
+            # the difference would be.
+            advance = self.anything("advance")
+            rest = self.symbol("rest") if state.moves == "some" else claripy.BVV(0, 64)
+            at, _, size = self.stream.pop(-1 if entry == "check_payload" else -2)
+            length = self.inputs[f"stream {at}"] = advance + rest
+            self.stream.append((at, length, size))
+            self.assumed.append(claripy.ULE(advance, length))
             if state.prefix == A_FILE:
                 self.assumed.append(self.inputs[f"stream {len(HEAD)}"] != 0)
         if state.least:
             first = self.inputs[f"stream {self.fixed['prefix']}"]
             self.assumed.append(claripy.UGE(first[first.length - 1 : first.length - 16], state.least))
         if entry == "check_payload":
-            self.anything("long", 64)
-            self.anything("long_cut", 64)
+            cut = self.anything("long_cut")
+            self.inputs["long"] = cut + self.symbol("behind_cut")
+            self.assumed.append(claripy.ULE(cut, self.inputs["long"]))
 
-    def anything(self, name, bits):
-        symbol = self.inputs[name] = claripy.BVS(name.replace(" ", "_"), bits, explicit_name=True)
-        return symbol
+    def anything(self, name, bits=64):
+        self.inputs[name] = self.symbol(name, bits)
+        return self.inputs[name]
+
+    def symbol(self, name, bits=64):
+        return claripy.BVS(name.replace(" ", "_"), bits, explicit_name=True)
 
     def memory(self, image):
         memory = Memory(image)
@@ -303,11 +312,15 @@ class Proof:
         return {"by": "byte by byte, against its own contract", "byte_by_byte": answer.reference.said()}
 
     def narrowed(self, question, task):
-        """The first cut that panics, each on its own; none where it comes without a cut."""
-        for cut in range(task.request.input + 1):
-            task.request.first_cut = task.request.last_cut = cut
+        """The first cut that panics, on its own; another way where it panics without a cut, too."""
+        request = task.request
+        request.first_cut, request.last_cut = 1, 0
+        if self.run(question.entry, task)[0]:
+            return {"by": "byte by byte or whole"}
+        for cut in range(request.input + 1):
+            request.first_cut = request.last_cut = cut
             if self.run(question.entry, task)[0]:
-                return {"cuts": [cut] if 0 < cut < task.request.input else []}
+                return {"cuts": [cut] if 0 < cut < request.input else []}
         return {}
 
     def run(self, entry, task):

@@ -214,23 +214,7 @@ class Memory:
         values = [self.byte(address + at) for at in range(size)]
         if all(type(value) is int for value in values):
             return int.from_bytes(values, "little")
-        pieces = []
-        at = 0
-        while at < size:
-            if type(values[at]) is int:
-                pieces.append((values[at], 8))
-                at += 1
-                continue
-            # As many bytes as lie together in one expression.
-            source, first = values[at]
-            count = 1
-            while at + count < size and type(values[at + count]) is tuple:
-                if values[at + count][0] is not source or values[at + count][1] != first + count:
-                    break
-                count += 1
-            pieces.append((part(source, source.length, first * 8, count * 8), count * 8))
-            at += count
-        return concatenated(pieces)
+        return assembled(values)
 
     def store(self, address, value, size):
         if isinstance(value, int):
@@ -319,6 +303,89 @@ def concatenated(pieces):
 def concatenation(*values):
     pieces = [expression(*piece) for piece in zip(values[::2], values[1::2])]
     return lowered(claripy.Concat(*reversed(pieces)))
+
+
+def assembled(values):
+    """One value of bytes, the lowest first."""
+    pieces = []
+    at = 0
+    while at < len(values):
+        if type(values[at]) is int:
+            pieces.append((values[at], 8))
+            at += 1
+            continue
+        # As many bytes as lie together in one expression.
+        source, first = values[at]
+        count = 1
+        while at + count < len(values) and type(values[at + count]) is tuple:
+            if values[at + count][0] is not source or values[at + count][1] != first + count:
+                break
+            count += 1
+        pieces.append((part(source, source.length, first * 8, count * 8), count * 8))
+        at += count
+    return concatenated(pieces)
+
+
+def bytes_of(value, size):
+    """The bytes of a value, the lowest first: each an `int` or a place in an expression; None if it has none."""
+    if size % 8:
+        return None
+    if isinstance(value, int):
+        return list(value.to_bytes(size // 8, "little"))
+    key = value.hash()
+    if key not in BYTES:
+        BYTES[key] = found_bytes(value)
+    return BYTES[key]
+
+
+def found_bytes(value):
+    sizes = [argument.length for argument in value.args if isinstance(argument, claripy.ast.BV)]
+    if any(size % 8 for size in sizes):
+        return [(value, at) for at in range(value.length // 8)]
+    match value.op:
+        case "BVV":
+            return bytes_of(value.concrete_value, value.length)
+        case "Reverse":
+            return bytes_of(value.args[0], value.length)[::-1]
+        case "ZeroExt" if not value.args[0] % 8:
+            return bytes_of(value.args[1], sizes[0]) + [0] * (value.args[0] // 8)
+        case "Concat":
+            return [byte for piece in reversed(value.args) for byte in bytes_of(piece, piece.length)]
+        case "Extract" if not value.args[1] % 8:
+            return bytes_of(value.args[2], sizes[0])[value.args[1] // 8 :][: value.length // 8]
+    return [(value, at) for at in range(value.length // 8)]
+
+
+def shuffle(name):
+    """What an operation does with bytes, if it only moves some; then a function that answers None if it does more.
+
+    A compiler turns numbers around with shifts and masks, which would hide from the solver that nothing is computed.
+    """
+    found = re.fullmatch(r"Iop_(And|Or|Xor|Shl|Shr)(16|32|64)|Iop_(8|16|32)Uto(16|32|64)|Iop_(16|32|64)to(8|16|32)", name)
+    if not found:
+        return None
+    if found[1] == "And":
+        return lambda a, b: bytewise(a, b, lambda x, y: 0 if 0 in (x, y) else x if y == 255 else y if x == 255 else None)
+    if found[1] in ("Or", "Xor"):
+        return lambda a, b: bytewise(a, b, lambda x, y: y if x == 0 else x if y == 0 else None)
+    if found[1]:
+        return lambda a, by: shifted(a, by, found[1] == "Shl")
+    if found[3]:
+        return lambda a: a + [0] * ((int(found[4]) - int(found[3])) // 8)
+    return lambda a: a[: int(found[6]) // 8]
+
+
+def bytewise(one, other, combine):
+    values = [combine(x, y) for x, y in zip(one, other)]
+    return None if None in values else values
+
+
+def shifted(values, by, to_higher):
+    count, odd = divmod(by[0], 8) if type(by[0]) is int else (0, 1)
+    if odd or count > len(values):
+        return None
+    empty = [0] * count
+    return empty + values[: len(values) - count] if to_higher else values[count:] + empty
 
 
 def joined(values, width):
@@ -410,6 +477,7 @@ class Operation:
     def __init__(self, name):
         self.meaning = irop.vexop_to_simop(name, extended=True, fp=False)
         self.concrete = concrete(name)
+        self.shuffle = shuffle(name)
         self.sizes = None
         self.results = {}
 
@@ -419,6 +487,10 @@ class Operation:
         return remembered(self.results, values, self.calculate)
 
     def calculate(self, *values):
+        if self.shuffle:
+            moved = self.shuffle(*(bytes_of(value, size) for value, size in zip(values, self.sizes)))
+            if moved is not None:
+                return assembled(moved)
         return lowered(self.meaning.calculate(*map(expression, values, self.sizes)))
 
 
@@ -464,6 +536,7 @@ def concrete(name):
 
 OPERATIONS = {}
 HELPERS = {}
+BYTES = {}
 PARTS = {}
 WHOLES = {}
 JUMPS = ("Ijk_Boring", "Ijk_Call", "Ijk_Ret")

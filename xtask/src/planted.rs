@@ -33,7 +33,8 @@ impl Bug {
         if copy.exists() {
             fs::remove_dir_all(copy).with_context(|| format!("cannot replace {}", copy.display()))?;
         }
-        for folder in folders.iter().chain(&["tej-core/src"]) {
+        // The manifest names some of the tests.
+        for folder in folders.iter().chain(&["tej-core/src", "tej-core/tests"]) {
             copy_folder(&workspace.root().join(folder), &copy.join(folder))?;
         }
         for file in files.iter().chain(&["tej-core/Cargo.toml", "tej-core/README.md"]) {

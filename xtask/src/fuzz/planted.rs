@@ -93,7 +93,7 @@ pub(super) fn find_all(workspace: &Workspace, targets: &[&'static str], screen: 
 }
 
 /// What the fuzz targets are made of, beside tej-core.
-const FOLDERS: &[&str] = &["fuzz/src", "fuzz/fuzz_targets", "fuzz/examples", "tej-core/tests/common"];
+const FOLDERS: &[&str] = &["fuzz/src", "fuzz/fuzz_targets", "fuzz/examples"];
 const FILES: &[&str] = &["fuzz/Cargo.toml", "fuzz/Cargo.lock", "docs/vectors.txt"];
 /// Some seconds are enough on any machine that is not busy with something else.
 const TIME: Duration = Duration::from_secs(120);
