@@ -11,6 +11,7 @@ import argparse
 import ctypes
 import importlib.metadata
 import json
+import math
 import os
 import resource
 import signal
@@ -237,7 +238,7 @@ class Proof:
         if entry == "check_cuts" and (missing := [kind for kind in state.reaches if kind not in seen]):
             raise Unsupported(f"no path of state {name!r} reaches {', '.join(missing)}")
         seconds = time.monotonic() - begun
-        return {"paths": len(conditions), "steps": steps, "seconds": round(seconds, 1), "reached": seen}
+        return {"paths": len(conditions), "steps": steps, "seconds": math.ceil(seconds), "reached": seen}
 
     def witness(self, question, path, *conditions):
         symbols = list(question.inputs.values())

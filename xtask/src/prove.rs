@@ -201,7 +201,7 @@ struct Part {
     pieces: u64,
     paths: u64,
     steps: u64,
-    seconds: f64,
+    seconds: u64,
     peak_mib: u64,
     /// On how many paths an event or a fault came.
     reached: Map<String, Value>,
@@ -249,7 +249,7 @@ impl Report {
                 Cell::plain(part.pieces.to_string()),
                 Cell::plain(thousands(part.paths)),
                 Cell::plain(thousands(part.steps)),
-                Cell::plain(format!("{:.0} s", part.seconds)),
+                Cell::plain(format!("{} s", part.seconds)),
                 Cell::plain(format!("{} MiB", part.peak_mib)),
             ]);
         }
@@ -268,7 +268,7 @@ impl Report {
         for part in &self.parts {
             let _ = writeln!(
                 text,
-                "| {} | {} | {} | {} | {} | {:.0} |",
+                "| {} | {} | {} | {} | {} | {} |",
                 part.says,
                 part.input(),
                 part.pieces,
@@ -350,9 +350,10 @@ mod tests {
     fn part(state: &str, reached: &str) -> Part {
         let text = format!(
             "{{\"event\":\"proven\",\"state\":\"{state}\",\"says\":\"somewhere\",\"bytes\":null,\"pieces\":2,\"paths\":1200,\
-             \"steps\":5,\"seconds\":1.5,\"peak_mib\":7,\"reached\":{reached}}}"
+             \"steps\":5,\"seconds\":15,\"peak_mib\":7,\"reached\":{reached}}}"
         );
-        let Ok(Message::Proven(part)) = serde_json::from_str(&text) else { panic!("{text}") };
+        let message: Result<Message, _> = serde_json::from_str(&text);
+        let Ok(Message::Proven(part)) = message else { panic!("{text}: {:?}", message.err()) };
         part
     }
 
