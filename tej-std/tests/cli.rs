@@ -81,7 +81,10 @@ fn decode_names_kind_and_offset() {
         (&format!("{head} 0001 61 ffffffffffffffff 00"), "frame_too_long", 13, 1),
         (&format!("{head} 0001 61 ffffffffffffffea 00"), "truncated", 22, 1),
         (&format!("{head} 0001 61 ffffffffffffffeb 00"), "frame_too_long", 13, 1),
-        ("8001ffffffffffffffff", "truncated", 10, 1),
+        // As many files as a decoder counts, and one more.
+        ("800100000000ffffffff", "truncated", 10, 1),
+        ("80010000000100000000", "too_many_files", 2, 0),
+        ("8001ffffffffffffffff", "too_many_files", 2, 0),
         ("80010000000000000000 ffffffffffffffed", "truncated", 18, 1),
         ("80010000000000000000 ffffffffffffffee", "frame_too_long", 10, 1),
         ("80010000000000000000 0000000000000002 61", "truncated", 19, 1),

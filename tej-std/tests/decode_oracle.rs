@@ -39,7 +39,8 @@ fn decode_agrees_with_the_reference() {
         })
         .unwrap();
     // The cases are worth little unless they go wrong in every way there is.
-    let expected = ["bad_start_bit", "fine", "frame_too_long", "truncated", "unsupported_version"];
+    let expected =
+        ["bad_start_bit", "fine", "frame_too_long", "too_many_files", "truncated", "unsupported_version"];
     assert_eq!(kinds.take().into_iter().collect::<Vec<_>>(), expected);
 }
 
