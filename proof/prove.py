@@ -55,7 +55,7 @@ STATES = {
         "at the start of a stream",
         (),
         size=20,
-        pieces=2,
+        pieces=3,
         reaches=("bad_start_bit", "unsupported_version", "too_many_files", "message_too_long", "name_too_long")
         + ("file_too_long", "frame_too_long", "frame_start", "file_start", "file_end", "message_start")
         + ("message_data", "frame_end"),

@@ -29,12 +29,13 @@ use crate::{
 /// makes a difference is shown with the cut; the exit code is then not 0.
 ///
 /// What is covered: every input of 20 bytes from the start of a stream, in up to 3 pieces, and shorter ones from states
-/// inside of long frames, with files and messages of any size. Takes some minutes. When all states were covered, the
-/// result is stored in docs/verification.md.
+/// inside of long frames, with files and messages of any size. Takes about a quarter of an hour. When all states were
+/// covered, the result is stored in docs/verification.md.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask prove                                     all of it
-  cargo xtask prove --state start --bytes 18 --pieces 2   a part, while working on the decoder
+  cargo xtask prove --state start --pieces 2            a part, while working on the decoder
+  cargo xtask prove --state start --bytes 28 --pieces 2   longer inputs, in about ten minutes
   cargo xtask prove --plant                             is a bug found that is planted in the decoder?")]
 pub(crate) struct Options {
     /// Start from this state of the decoder alone; can be repeated. Nothing is stored then.
