@@ -310,7 +310,7 @@ class Proof:
                 answer = answered.answer
                 cuts = sorted({at for at in (first, second) if 0 < at < request.input})
                 return {"cuts": cuts, "byte_by_byte": answer.reference.said(), "cut": answer.record.said()}
-        return {"by": "byte by byte, against its own contract", "byte_by_byte": answer.reference.said()}
+        return {"by": "byte by byte, where it breaks its contract", "byte_by_byte": answer.reference.said()}
 
     def narrowed(self, question, task):
         """The first cut that panics, on its own; another way where it panics without a cut, too."""

@@ -65,7 +65,7 @@ def described(entry):
     return f"{name} at {entry.at}"
 
 
-OTHER_PATHS = ("step and resolve", "advance_payload", "decode_frame")
+OTHER_PATHS = ("through step and resolve", "through advance_payload", "through decode_frame")
 FIRST_FAULT = 0x11
 FAULTS = (
     "bad_start_bit",

@@ -330,7 +330,7 @@ impl Found {
     /// How the input is given to the decoder.
     fn way(&self) -> String {
         match (&self.by, self.cuts.as_slice()) {
-            (Some(way), _) => format!("by {way}"),
+            (Some(way), _) => way.clone(),
             (None, []) => "in one piece".to_owned(),
             (None, [cut]) => format!("cut at {cut}"),
             (None, cuts) => {
