@@ -506,6 +506,7 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
         self.state = if size == 0 { State::FileEnd } else { State::FileData };
     }
 
+    // A call, since what it loads would be loaded before each of `decode`'s jumps by state if it were inlined there.
     #[inline(never)]
     fn end_file(&mut self) {
         self.await_file_or_message();

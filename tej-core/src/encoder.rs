@@ -90,7 +90,8 @@ impl Encoder {
             return Err(EncodeError::OutOfOrder);
         }
         self.announce(8, size)?;
-        self.begin_message(size);
+        self.remaining = size;
+        self.state = if size == 0 { State::Idle } else { State::MessageData };
         Ok(size.to_be_bytes())
     }
 
@@ -210,12 +211,6 @@ impl Encoder {
             .and_then(|len| len.checked_add(size))
             .ok_or(EncodeError::FrameTooLong)?;
         Ok(())
-    }
-
-    #[inline]
-    fn begin_message(&mut self, size: u64) {
-        self.remaining = size;
-        self.state = if size == 0 { State::Idle } else { State::MessageData };
     }
 }
 
