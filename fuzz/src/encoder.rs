@@ -1,7 +1,7 @@
 //! Any calls in any order: the encoder refuses what it must and nothing else, and what it accepts can be read.
 
 use arbitrary::Arbitrary;
-use tej_core::{Decoder, EncodeError, Encoder, Event, Limits, Status};
+use tej_core::{Decoder, EncodeError, Encoder, Event, Limits, MIN_FRAME_LEN, Status};
 
 use crate::common::vectors;
 use crate::number::Number;
@@ -45,6 +45,7 @@ impl Trial {
             Call::StartFrame { status, files } => self.start_frame(status, files),
             Call::StartFile { name, size } => self.start_file(&NAME[..name.value()], size.value(&self.model)),
             Call::StartMessage { size } => self.start_message(size.value(&self.model)),
+            Call::MessageFrame { status, size } => self.message_frame(status, size.value(&self.model)),
             Call::Payload(n) => self.payload(n.value(&self.model)),
             Call::Abort => {
                 self.encoder.abort();
@@ -99,6 +100,27 @@ impl Trial {
         Ok(())
     }
 
+    fn message_frame(&mut self, status: u8, size: u64) -> Result<(), EncodeError> {
+        let status = Status::new(status & 0x7f).expect("7 bits");
+        let mut head = UNTOUCHED;
+        let answer = self.encoder.message_frame(status, size, &mut head);
+        assert_eq!(answer, self.model.message_frame(size));
+        if answer.is_err() {
+            assert_eq!(head, UNTOUCHED, "a refusal wrote a head");
+            return answer;
+        }
+        let (start, size_field) = head.split_at(10);
+        self.reads(start, |event| {
+            matches!(event, Event::FrameStart(header)
+                if header.status == status && header.version == 1 && header.files == 0)
+        });
+        self.reads(size_field, |event| *event == Event::MessageStart { size });
+        // The message goes out in one piece behind its head.
+        self.decoder.advance_payload(size).expect("as much as was announced");
+        self.reads(b"", |event| *event == Event::FrameEnd);
+        Ok(())
+    }
+
     fn payload(&mut self, n: u64) -> Result<(), EncodeError> {
         let (due, place) = (self.model.due, self.model.place);
         let answer = self.encoder.payload(n);
@@ -129,6 +151,7 @@ enum Call {
     StartMessage { size: Size },
     Payload(Size),
     Abort,
+    MessageFrame { status: u8, size: Size },
 }
 
 /// Mostly short ones, and those about the longest.
@@ -218,6 +241,16 @@ impl Model {
         Ok(())
     }
 
+    fn message_frame(&mut self, size: u64) -> Result<(), EncodeError> {
+        self.may_begin(self.place == Place::Between)?;
+        let len = 18 + u128::from(size);
+        if len > u128::from(u64::MAX) {
+            return Err(EncodeError::FrameTooLong);
+        }
+        self.frame_len = len;
+        Ok(())
+    }
+
     fn payload(&mut self, n: u64) -> Result<(), EncodeError> {
         if self.aborted {
             return Err(EncodeError::Aborted);
@@ -268,11 +301,12 @@ impl Seed for Input {
 impl Seed for Call {
     fn write(&self, bytes: &mut Vec<u8>) {
         match self {
-            Self::StartFrame { status, files } => variant(0, 5, bytes).field(status).field(files),
-            Self::StartFile { name, size } => variant(1, 5, bytes).field(name).field(size),
-            Self::StartMessage { size } => variant(2, 5, bytes).field(size),
-            Self::Payload(size) => variant(3, 5, bytes).field(size),
-            Self::Abort => variant(4, 5, bytes),
+            Self::StartFrame { status, files } => variant(0, 6, bytes).field(status).field(files),
+            Self::StartFile { name, size } => variant(1, 6, bytes).field(name).field(size),
+            Self::StartMessage { size } => variant(2, 6, bytes).field(size),
+            Self::Payload(size) => variant(3, 6, bytes).field(size),
+            Self::Abort => variant(4, 6, bytes),
+            Self::MessageFrame { status, size } => variant(5, 6, bytes).field(status).field(size),
         };
     }
 }
@@ -312,11 +346,16 @@ pub fn seeds() -> Vec<Vec<u8>> {
         calls.push(Call::StartMessage { size: size(frame.message.len()) });
         calls.push(Call::Payload(Size::Due { more: 0 }));
         inputs.push(Input { calls: calls.clone() });
+        if frame.files.is_empty() {
+            let whole = Call::MessageFrame { status: frame.status, size: size(frame.message.len()) };
+            inputs.push(Input { calls: vec![whole, Call::Payload(size(0)), whole] });
+        }
         let mistakes = [
             Call::Payload(Size::Due { more: 1 }),
             Call::StartMessage { size: size(1) },
             Call::StartFile { name: NameLen::Longest(1), size: size(1) },
             Call::StartFrame { status: 0, files: small(1) },
+            Call::MessageFrame { status: 0, size: size(1) },
         ];
         let spoilt = mistakes.into_iter().cycle().zip(calls).flat_map(|(mistake, call)| [mistake, call]);
         inputs.push(Input { calls: spoilt.chain([Call::Abort, Call::Payload(size(0))]).collect() });
@@ -333,6 +372,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
                 all,
             ],
         });
+        inputs.push(Input { calls: vec![Call::MessageFrame { status: 0, size: Size::Room { less } }] });
     }
     let mut bytes = Vec::new();
     seed::seeds(&inputs, &mut bytes);
@@ -340,4 +380,6 @@ pub fn seeds() -> Vec<Vec<u8>> {
 }
 
 const MAX_NAME: usize = 65_535;
+/// What a head holds before anything is written there.
+const UNTOUCHED: [u8; MIN_FRAME_LEN] = [0xa5; MIN_FRAME_LEN];
 const NAME: &[u8] = &[b'n'; MAX_NAME + 2];

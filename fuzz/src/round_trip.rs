@@ -1,7 +1,7 @@
 //! Any frames, written in any pieces and read in others: the same frames.
 
 use arbitrary::Arbitrary;
-use tej_core::{EncodeError, Encoder, File, Status, encode, encode_to_vec, encoded_len};
+use tej_core::{EncodeError, Encoder, File, MIN_FRAME_LEN, Status, encode, encode_to_vec, encoded_len};
 
 use crate::common::reference::{self, Frame};
 use crate::common::{by_decode, by_step, decoder, vectors};
@@ -88,6 +88,14 @@ fn encode_at_once(frame: &Frame, wire: &[u8]) {
             assert!(wire.len() > CAPACITY);
             assert_eq!(error, too_small(CAPACITY));
         }
+    }
+    if frame.files.is_empty() {
+        let mut head = [0; MIN_FRAME_LEN];
+        let mut encoder = Encoder::new();
+        encoder.message_frame(status, frame.message.len() as u64, &mut head).expect("a frame may begin");
+        assert_eq!([&head[..], &frame.message].concat(), wire);
+        assert!(encoder.is_idle());
+        assert_eq!(encoder.frame_len(), wire.len() as u64);
     }
 }
 
