@@ -37,7 +37,7 @@ impl<'a> Frame<'a> {
     /// The files, in the order they were sent.
     #[inline]
     pub const fn files(&self) -> Files<'a> {
-        Files { records: self.files }
+        Files { records: self.files, left: self.header.files }
     }
 
     /// The message; empty where there is none.
@@ -122,6 +122,8 @@ impl<'a> Frame<'a> {
 pub struct Files<'a> {
     /// What is left of the file records, which were found whole.
     records: &'a [u8],
+    /// How many they are.
+    left: u32,
 }
 
 impl<'a> Iterator for Files<'a> {
@@ -131,10 +133,19 @@ impl<'a> Iterator for Files<'a> {
     fn next(&mut self) -> Option<File<'a>> {
         let (file, rest) = File::split_from(self.records, u64::MAX)?;
         self.records = rest;
+        self.left = self.left.wrapping_sub(1);
         Some(file)
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        // A record takes ten bytes of a slice, so that a `usize` counts them all.
+        let left = self.left as usize;
+        (left, Some(left))
     }
 }
 
+impl ExactSizeIterator for Files<'_> {}
 impl core::iter::FusedIterator for Files<'_> {}
 
 /// A file in memory: one of a [`Frame`], or one to [`encode`].

@@ -49,11 +49,13 @@ fn the_iterator_of_files_ends_once_and_for_all_and_can_begin_again() {
     let taken = decoder(&reference::Limits::WIDEST).decode_frame(&mut &wire[..]).unwrap();
     let expected = files.map(|(name, data)| File { name, data });
     let mut iterator = taken.files();
+    assert_eq!(iterator.len(), 3);
     assert_eq!(iterator.next(), Some(expected[0]));
+    assert_eq!((iterator.len(), iterator.size_hint()), (2, (2, Some(2))));
     assert_eq!(iterator.clone().collect::<Vec<_>>(), expected[1..]);
     assert_eq!(iterator.by_ref().count(), 2);
     for _ in 0..3 {
-        assert_eq!(iterator.next(), None);
+        assert_eq!((iterator.len(), iterator.next()), (0, None));
     }
     assert_eq!(taken.files().collect::<Vec<_>>(), expected);
 
@@ -182,6 +184,20 @@ fn another_version_is_taken_only_where_any_is_accepted() {
 }
 
 #[test]
+fn what_does_not_start_a_frame_is_no_whole_frame() {
+    for status in 0..=0x7f {
+        let mut wire = frame(status, &[(b"n", b"data")], b"m").wire();
+        let mut decoder = decoder(&reference::Limits::WIDEST);
+        assert!(decoder.decode_frame(&mut &wire[..]).is_some());
+        wire[0] = status;
+        let mut input = &wire[..];
+        assert_eq!(decoder.decode_frame(&mut input), None, "{status}");
+        assert_eq!(input, wire);
+        assert_eq!(decoder.decode(&mut input).unwrap_err().kind, tej_core::DecodeErrorKind::BadStartBit);
+    }
+}
+
+#[test]
 fn numbers_of_64_bits_are_no_whole_frame() {
     let huge = u64::MAX.to_be_bytes();
     let tail = [0; 64];
@@ -269,6 +285,11 @@ fn a_name_that_no_length_field_can_announce_is_not_encoded() {
             assert_eq!(error, Err(EncodeError::NameTooLong(len)), "into {available}");
         }
     }
+    let frame = frame(0, &[(&vec![b'n'; 65_535], b"d")], b"m");
+    let needed = frame.wire().len();
+    let too_small = EncodeError::BufferTooSmall { needed, available: needed - 1 };
+    assert_eq!(encode_frame(&frame, &mut vec![0; needed - 1]), Err(too_small));
+    assert_eq!(encode_frame(&frame, &mut vec![0; needed]), Ok(needed));
 }
 
 proptest! {

@@ -103,6 +103,7 @@ fn whole_frame(mut frame: Frame<'_>) {
     seen(Frame::len(hidden(&mut frame)));
     let mut files = Frame::files(hidden(&mut frame));
     seen(Files::next(hidden(&mut files)));
+    seen(Files::size_hint(hidden(&mut files)));
 }
 
 fn encode() {
@@ -133,6 +134,8 @@ fn decode_buffer() {
     }
     seen(DecodeBuffer::space(hidden(buffer)));
     DecodeBuffer::filled(hidden(buffer), any(0));
+    seen(DecodeBuffer::payload_unread(hidden(buffer)));
+    seen(DecodeBuffer::advance_payload(hidden(buffer), any(0)));
     seen(DecodeBuffer::bytes_mut(hidden(buffer)));
     seen(DecodeBuffer::decoder(hidden(buffer)));
     seen(DecodeBuffer::into_bytes(owned));
@@ -152,6 +155,8 @@ fn encode_buffer() {
     seen(EncodeBuffer::is_full(hidden(buffer)));
     seen(EncodeBuffer::space(hidden(buffer)));
     seen(EncodeBuffer::commit(hidden(buffer), any(0)));
+    seen(EncodeBuffer::pass_payload(hidden(buffer), any(0)));
+    seen(EncodeBuffer::is_interrupted(hidden(buffer)));
     seen(EncodeBuffer::into_stage(owned));
 }
 
@@ -159,6 +164,8 @@ fn reader() {
     let decoder = Decoder::new(any(&mut buffer!(64)[..]), any(&Limits::UNLIMITED));
     let mut reader = blocking::FrameReader::new(Liar, any(&mut buffer!(64)[..]), decoder);
     seen(blocking::FrameReader::next(hidden(&mut reader)));
+    seen(blocking::FrameReader::payload_unread(hidden(&mut reader)));
+    seen(blocking::FrameReader::advance_payload(hidden(&mut reader), any(0)));
     seen(blocking::FrameReader::offset(hidden(&mut reader)));
     seen(blocking::FrameReader::decoder(hidden(&mut reader)));
     seen(blocking::FrameReader::is_between_frames(hidden(&mut reader)));
@@ -175,10 +182,13 @@ fn writer() {
     seen(blocking::FrameWriter::write_payload(hidden(writer), bytes()));
     seen(blocking::FrameWriter::payload_space(hidden(writer)));
     seen(blocking::FrameWriter::commit_payload(hidden(writer), any(0)));
+    seen(blocking::FrameWriter::payload_io(hidden(writer)));
+    seen(blocking::FrameWriter::pass_payload(hidden(writer), any(0)));
     seen(blocking::FrameWriter::send_message(hidden(writer), any(Status::ZERO), bytes()));
     seen(blocking::FrameWriter::send_ping(hidden(writer)));
     seen(blocking::FrameWriter::push(hidden(writer)));
     seen(blocking::FrameWriter::flush(hidden(writer)));
+    seen(blocking::FrameWriter::is_interrupted(hidden(writer)));
     seen(blocking::FrameWriter::encoder(hidden(writer)));
     seen(blocking::FrameWriter::io_mut(hidden(writer)));
     seen(blocking::FrameWriter::into_parts(owned));

@@ -26,6 +26,8 @@ async fn reader() {
     let decoder = Decoder::new(any(&mut buffer!(64)[..]), any(&Limits::UNLIMITED));
     let mut reader = asynchronous::FrameReader::new(Liar, any(&mut buffer!(64)[..]), decoder);
     seen(asynchronous::FrameReader::next(hidden(&mut reader)).await);
+    seen(asynchronous::FrameReader::payload_unread(hidden(&mut reader)));
+    seen(asynchronous::FrameReader::advance_payload(hidden(&mut reader), any(0)));
     seen(asynchronous::FrameReader::offset(hidden(&mut reader)));
     seen(asynchronous::FrameReader::decoder(hidden(&mut reader)));
     seen(asynchronous::FrameReader::is_between_frames(hidden(&mut reader)));
@@ -42,11 +44,14 @@ async fn writer() {
     seen(asynchronous::FrameWriter::write_payload(hidden(writer), bytes()).await);
     seen(asynchronous::FrameWriter::payload_space(hidden(writer)).await);
     seen(asynchronous::FrameWriter::commit_payload(hidden(writer), any(0)));
+    seen(asynchronous::FrameWriter::payload_io(hidden(writer)).await);
+    seen(asynchronous::FrameWriter::pass_payload(hidden(writer), any(0)));
     seen(asynchronous::FrameWriter::send_message(hidden(writer), any(Status::ZERO), bytes()).await);
     seen(asynchronous::FrameWriter::send_ping(hidden(writer)).await);
     seen(asynchronous::FrameWriter::push(hidden(writer)).await);
     seen(asynchronous::FrameWriter::flush(hidden(writer)).await);
     planted();
+    seen(asynchronous::FrameWriter::is_interrupted(hidden(writer)));
     seen(asynchronous::FrameWriter::encoder(hidden(writer)));
     seen(asynchronous::FrameWriter::io_mut(hidden(writer)));
     seen(asynchronous::FrameWriter::into_parts(owned));
