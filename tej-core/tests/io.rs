@@ -20,7 +20,9 @@ use futures_lite::future::block_on;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tej_core::io::{self, DecodeBuffer, EncodeBuffer, Interrupted, ReadError, WriteError, blocking};
-use tej_core::{DecodeErrorKind, Decoder, EncodeError, Encoder, Event, Limits, MIN_FRAME_LEN, Status};
+use tej_core::{
+    DecodeErrorKind, Decoder, EncodeError, Encoder, Event, Limits, MIN_FRAME_LEN, PayloadOverrun, Status,
+};
 
 #[test]
 fn the_reader_yields_the_vectors_through_any_buffer() {
@@ -176,6 +178,65 @@ fn a_reader_without_a_buffer_reports_a_clean_end() {
     let source = Source::new([&frame(0, &[], b"").wire()[..]]);
     let reader = FrameReader::new(source, [], decoder(&reference::Limits::WIDEST));
     assert_eq!(read_all(reader), (vec![], None));
+}
+
+#[test]
+fn payload_may_go_past_the_reader() {
+    for vector in vectors() {
+        for len in BUFFERS {
+            let source = Source::new([&vector.wire[..]]);
+            let mut reader = FrameReader::new(source, vec![0; len], decoder(&reference::Limits::WIDEST));
+            let mut log = Log::default();
+            let mut most = 1;
+            loop {
+                let unread = reader.payload_unread();
+                let refused = Err(PayloadOverrun { moved: unread + 1, remaining: unread });
+                assert_eq!(reader.advance_payload(unread + 1), refused);
+                if unread > 0 {
+                    // Some of it, so that some of it comes through the buffer as well.
+                    let n = usize::try_from(unread).unwrap().min(most);
+                    most += 1;
+                    log.push_moved(&reader.take(n));
+                    reader.advance_payload(n as u64).unwrap();
+                }
+                match block_on(reader.next()).unwrap() {
+                    Some(event) => log.push(event),
+                    None => break,
+                }
+            }
+            assert_eq!(log.0, vector.frame.events(), "{} by {len}", vector.what);
+        }
+    }
+}
+
+#[test]
+fn payload_that_was_read_ahead_is_decoded_before_more_is_moved() {
+    let wire = frame(0, &[(b"n", b"data")], b"").wire();
+    let (head, rest) = wire.split_at(wire.len() - 10);
+    let mut buffer = DecodeBuffer::new([0; 64], decoder(&reference::Limits::WIDEST));
+    buffer.space()[..head.len()].copy_from_slice(head);
+    buffer.filled(head.len());
+    assert!(buffer.poll().unwrap().is_some());
+    assert!(buffer.poll().unwrap().is_some());
+    // Two of the four bytes are here.
+    assert_eq!((buffer.decoder().payload_remaining(), buffer.payload_unread()), (4, 0));
+    assert_eq!(buffer.advance_payload(1), Err(PayloadOverrun { moved: 1, remaining: 0 }));
+    assert_eq!(buffer.advance_payload(0), Ok(()));
+    let span = buffer.poll().unwrap().unwrap();
+    assert_eq!(buffer.resolve(span), Event::FileData(b"da"));
+    assert_eq!(buffer.payload_unread(), 2);
+    buffer.advance_payload(1).unwrap();
+    assert_eq!(buffer.payload_unread(), 1);
+    buffer.advance_payload(1).unwrap();
+    assert_eq!((buffer.payload_unread(), buffer.decoder().offset()), (0, wire.len() as u64 - 8));
+    let span = buffer.poll().unwrap().unwrap();
+    assert_eq!(buffer.resolve(span), Event::FileEnd);
+    let message = &rest[2..];
+    buffer.space()[..message.len()].copy_from_slice(message);
+    buffer.filled(message.len());
+    assert!(buffer.poll().unwrap().is_some());
+    let span = buffer.poll().unwrap().unwrap();
+    assert_eq!(buffer.resolve(span), Event::FrameEnd);
 }
 
 #[test]
@@ -354,8 +415,11 @@ fn an_encode_buffer_whose_write_did_not_end_says_so() {
         assert_eq!(buffer.commit(1), Err(EncodeError::Aborted));
         assert_eq!(buffer.commit(0), Err(EncodeError::Aborted));
     }
+    assert_eq!(buffer.pass_payload(1), Err(EncodeError::Aborted));
+    assert!(buffer.is_interrupted());
     assert_eq!(buffer.encoder().payload_remaining(), 1);
     buffer.end();
+    assert!(!buffer.is_interrupted());
     buffer.commit(1).unwrap();
     assert!(buffer.encoder_mut().unwrap().is_idle());
     assert_eq!(WriteError::<ErrorKind>::from(Interrupted), WriteError::Interrupted);
@@ -489,6 +553,45 @@ fn payload_can_be_made_in_the_stage() {
     assert_eq!(block_on(writer.payload_space()).unwrap(), []);
     let overrun = EncodeError::PayloadOverrun { offered: 1, remaining: 0 };
     assert_eq!(writer.commit_payload(1), Err(overrun));
+}
+
+#[test]
+fn payload_may_go_past_the_writer() {
+    for vector in vectors() {
+        for stage in STAGES {
+            let mut writer = FrameWriter::new(Sink::default(), vec![0; stage]);
+            let frame = &vector.frame;
+            let files = u32::try_from(frame.files.len()).unwrap();
+            block_on(writer.start_frame(Status::new(frame.status).unwrap(), files)).unwrap();
+            for (name, data) in &frame.files {
+                block_on(writer.start_file(name, data.len() as u64)).unwrap();
+                block_on(writer.write_past(data)).unwrap();
+            }
+            block_on(writer.start_message(frame.message.len() as u64)).unwrap();
+            block_on(writer.write_past(&frame.message)).unwrap();
+            assert_eq!(writer.sink().bytes(), vector.wire, "{} staged in {stage}", vector.what);
+            assert_eq!(writer.pass_payload(0), Ok(()));
+            let overrun = EncodeError::PayloadOverrun { offered: 1, remaining: 0 };
+            assert_eq!(writer.pass_payload(1), Err(overrun));
+        }
+    }
+}
+
+#[test]
+fn payload_does_not_go_past_what_is_staged() {
+    let mut writer = FrameWriter::new(Sink::default(), [0; 64]);
+    block_on(writer.start_frame(Status::ZERO, 0)).unwrap();
+    block_on(writer.start_message(2)).unwrap();
+    for n in 0..3 {
+        assert_eq!(writer.pass_payload(n), Err(EncodeError::OutOfOrder));
+    }
+    assert_eq!(writer.encoder().payload_remaining(), 2);
+    block_on(writer.write_past(b"m")).unwrap();
+    let overrun = EncodeError::PayloadOverrun { offered: 2, remaining: 1 };
+    assert_eq!(writer.pass_payload(2), Err(overrun));
+    block_on(writer.write_payload(b"m")).unwrap();
+    block_on(writer.push()).unwrap();
+    assert_eq!(writer.sink().bytes(), frame(0, &[], b"mm").wire());
 }
 
 #[test]
@@ -761,6 +864,25 @@ where
         same(self.asynchronous.decoder().payload_remaining(), self.blocking.decoder().payload_remaining())
     }
 
+    fn payload_unread(&self) -> u64 {
+        same(self.asynchronous.payload_unread(), self.blocking.payload_unread())
+    }
+
+    fn advance_payload(&mut self, n: u64) -> Result<(), PayloadOverrun> {
+        same(self.asynchronous.advance_payload(n), self.blocking.advance_payload(n))
+    }
+
+    /// The next `n` bytes of the transport, past the readers.
+    fn take(&mut self, n: usize) -> Vec<u8> {
+        let [asynchronous, blocking] = [self.asynchronous.io_mut(), self.blocking.io_mut()];
+        let mut bytes = vec![0; n];
+        block_on(embedded_io_async::Read::read_exact(asynchronous, &mut bytes)).unwrap();
+        let mut others = vec![0; n];
+        embedded_io::Read::read_exact(blocking, &mut others).unwrap();
+        assert_eq!(bytes, others);
+        bytes
+    }
+
     fn source(&mut self) -> &Source {
         let [asynchronous, blocking] = [self.asynchronous.io_mut(), self.blocking.io_mut()];
         assert_eq!((asynchronous.unread(), asynchronous.reads), (blocking.unread(), blocking.reads));
@@ -832,6 +954,33 @@ impl<B: AsRef<[u8]> + AsMut<[u8]> + Clone> FrameWriter<B> {
         }
         let result = self.asynchronous.commit_payload(n);
         self.compare(result, |blocking| blocking.commit_payload(n))
+    }
+
+    /// Writes payload past the writers.
+    async fn write_past(&mut self, payload: &[u8]) -> Written {
+        let io = self.asynchronous.payload_io().await;
+        let result = match io {
+            Ok(io) => {
+                embedded_io_async::Write::write_all(io, payload).await.unwrap();
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
+        self.compare(result, |blocking| {
+            embedded_io::Write::write_all(blocking.payload_io()?, payload).unwrap();
+            Ok(())
+        })?;
+        Ok(self.pass_payload(payload.len() as u64)?)
+    }
+
+    fn pass_payload(&mut self, n: u64) -> Result<(), EncodeError> {
+        let result = self.asynchronous.pass_payload(n);
+        self.compare(result, |blocking| blocking.pass_payload(n))
+    }
+
+    fn is_interrupted(&mut self) -> bool {
+        let interrupted = self.asynchronous.is_interrupted();
+        self.compare(interrupted, |blocking| blocking.is_interrupted())
     }
 
     async fn send_message(&mut self, status: Status, message: &[u8]) -> Written {
@@ -987,6 +1136,9 @@ fn assert_interrupted<B: AsRef<[u8]> + AsMut<[u8]> + Clone>(writer: &mut FrameWr
         assert_eq!(poll_once(writer.send_ping()), interrupted);
         assert_eq!(poll_once(writer.push()), interrupted);
         assert_eq!(poll_once(writer.flush()), interrupted);
+        assert_eq!(poll_once(writer.write_past(b"")), interrupted);
+        assert_eq!(writer.pass_payload(0), Err(EncodeError::Aborted));
+        assert!(writer.is_interrupted());
     }
     assert_eq!(writer.sink().calls, calls, "an interrupted writer wrote");
 }

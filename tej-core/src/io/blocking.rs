@@ -9,7 +9,7 @@ use core::borrow::Borrow;
 use embedded_io::{Read, Write};
 
 use super::{DecodeBuffer, EncodeBuffer, ReadError, WriteError, encode_buffer::Then};
-use crate::{Decoder, EncodeError, Encoder, Event, Limits, MIN_FRAME_LEN, Status};
+use crate::{Decoder, EncodeError, Encoder, Event, Limits, MIN_FRAME_LEN, PayloadOverrun, Status};
 
 /// Reads [`Event`]s from a transport through a buffer of the caller's.
 ///
@@ -71,6 +71,46 @@ where
         Ok(Some(self.buffer.resolve(span)))
     }
 
+    /// Bytes of the current payload that the transport has next, for a caller that moves them from
+    /// [`io_mut`](Self::io_mut) itself (splice, DMA, a read straight into flash) and then calls
+    /// [`advance_payload`](Self::advance_payload).
+    ///
+    /// 0 outside payload, and while bytes that were read ahead are not decoded: [`next`](Self::next) comes first.
+    ///
+    /// ```
+    /// use tej_core::{Decoder, DefaultLimits, Event};
+    /// use tej_core::io::blocking::FrameReader;
+    /// use embedded_io::Read;
+    ///
+    /// let transport: &[u8] = b"\x80\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x05Hello";
+    /// let mut reader = FrameReader::new(transport, [0; 18], Decoder::new([0; 16], DefaultLimits));
+    /// let mut flash = [0; 5];
+    /// while let Some(event) = reader.next()? {
+    ///     if let Event::FileData(bytes) | Event::MessageData(bytes) = event {
+    ///         unreachable!("only what was read ahead passes the reader, and here that is nothing: {bytes:?}");
+    ///     }
+    ///     if reader.payload_unread() > 0 {
+    ///         let n = reader.io_mut().read(&mut flash)?;
+    ///         reader.advance_payload(n as u64)?;
+    ///     }
+    /// }
+    /// assert_eq!(&flash, b"Hello");
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    pub fn payload_unread(&self) -> u64 {
+        self.buffer.payload_unread()
+    }
+
+    /// Says that the caller read the next `n` bytes of payload from the transport itself. Go on with
+    /// [`next`](Self::next), which yields the end of the file or frame when it is due.
+    ///
+    /// # Errors
+    ///
+    /// `n` is more than [`payload_unread`](Self::payload_unread); nothing is changed.
+    pub fn advance_payload(&mut self, n: u64) -> Result<(), PayloadOverrun> {
+        self.buffer.advance_payload(n)
+    }
+
     /// Bytes of the stream that were decoded so far.
     pub fn offset(&self) -> u64 {
         self.buffer.decoder().offset()
@@ -87,7 +127,8 @@ where
         self.buffer.decoder().is_between_frames()
     }
 
-    /// The transport, to configure or to close it. Bytes read from it directly are lost to the decoder.
+    /// The transport, to configure or to close it, or to move [`payload_unread`](Self::payload_unread) bytes from. Others
+    /// that are read from it directly are lost to the decoder.
     pub fn io_mut(&mut self) -> &mut R {
         &mut self.io
     }
@@ -227,6 +268,27 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> FrameWriter<W, B> {
         self.buffer.commit(n)
     }
 
+    /// The transport, for a caller that writes payload itself (sendfile, DMA), behind all that was staged before, which is
+    /// pushed. Say with [`pass_payload`](Self::pass_payload) how many bytes it took, whatever else happened.
+    ///
+    /// # Errors
+    ///
+    /// Those of the transport.
+    pub fn payload_io(&mut self) -> Result<&mut W, WriteError<W::Error>> {
+        self.push()?;
+        Ok(&mut self.io)
+    }
+
+    /// Says that the caller wrote the next `n` bytes of payload to [`payload_io`](Self::payload_io).
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::PayloadOverrun`] when that is more than is due, [`EncodeError::OutOfOrder`] when something was staged
+    /// since, [`EncodeError::Aborted`] when the writer is interrupted. Nothing is changed.
+    pub fn pass_payload(&mut self, n: u64) -> Result<(), EncodeError> {
+        self.buffer.pass_payload(n)
+    }
+
     /// Writes a whole frame without files, and hands it to the transport.
     ///
     /// # Errors
@@ -270,8 +332,13 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> FrameWriter<W, B> {
         Ok(())
     }
 
+    /// Whether an earlier write failed or was cut off: every later call fails, and the connection can only be closed.
+    pub fn is_interrupted(&self) -> bool {
+        self.buffer.is_interrupted()
+    }
+
     /// The books: what is still to come of the current payload, and whether a frame is open. They say nothing of the
-    /// bytes that are staged, nor whether the writer is interrupted.
+    /// bytes that are staged.
     pub fn encoder(&self) -> &Encoder {
         self.buffer.encoder()
     }

@@ -2,7 +2,7 @@
 
 use core::borrow::Borrow;
 
-use crate::{DecodeError, Decoder, Event, EventSpan, Limits};
+use crate::{DecodeError, Decoder, Event, EventSpan, Limits, PayloadOverrun};
 
 /// A [`Decoder`] and the bytes it has not consumed, without the reading: the part of a frame reader that is the
 /// same whether the transport is async, blocking or somebody else's.
@@ -82,6 +82,28 @@ where
     /// Says that `n` bytes were read into [`space`](Self::space).
     pub fn filled(&mut self, n: usize) {
         self.end = n.min(self.bytes.as_ref().len());
+    }
+
+    /// Bytes of the current payload that are to be read next, for a caller that moves them itself (splice, DMA, a read
+    /// straight into flash) and then calls [`advance_payload`](Self::advance_payload).
+    ///
+    /// 0 outside payload, and while bytes that were read ahead are not decoded: [`poll`](Self::poll) comes first.
+    pub fn payload_unread(&self) -> u64 {
+        if self.start < self.end { 0 } else { self.decoder.payload_remaining() }
+    }
+
+    /// Says that the caller moved the next `n` bytes of payload from the transport itself. Go on with
+    /// [`poll`](Self::poll), which finds the end of the file or frame when it is due.
+    ///
+    /// # Errors
+    ///
+    /// `n` is more than [`payload_unread`](Self::payload_unread); nothing is changed.
+    pub fn advance_payload(&mut self, n: u64) -> Result<(), PayloadOverrun> {
+        let remaining = self.payload_unread();
+        if n > remaining {
+            return Err(PayloadOverrun { moved: n, remaining });
+        }
+        self.decoder.advance_payload(n)
     }
 
     /// The buffer itself, for one that can grow. What was read and not decoded lies at its start, or after what was

@@ -200,6 +200,28 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> EncodeBuffer<B> {
         Ok(())
     }
 
+    /// Says that the caller wrote the next `n` bytes of payload to the transport itself (sendfile, DMA), where they go
+    /// behind all that was staged before.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::OutOfOrder`] when something is staged, which should have gone first;
+    /// [`EncodeError::PayloadOverrun`] when `n` is more than is due; [`EncodeError::Aborted`] after an interrupted
+    /// write. Nothing is changed.
+    pub fn pass_payload(&mut self, n: u64) -> Result<(), EncodeError> {
+        let staged = self.staged;
+        let Ok(encoder) = self.encoder_mut() else { return Err(EncodeError::Aborted) };
+        if staged > 0 {
+            return Err(EncodeError::OutOfOrder);
+        }
+        encoder.payload(n)
+    }
+
+    /// Whether a write did not [`end`](Self::end): the connection can only be closed.
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupted
+    }
+
     /// Gives the staging buffer back; bytes that were staged are lost.
     pub fn into_stage(self) -> B {
         self.stage
