@@ -93,6 +93,26 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     Ok(if options.check && missed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
+/// Fails when a figure of `target` misses what it is held to.
+pub(crate) fn check(
+    workspace: &Workspace,
+    bare_metal: &BareMetal,
+    target: &str,
+    screen: &Screen,
+) -> Result<()> {
+    let figures = Programs::build(workspace, bare_metal, target, screen)?.figures()?;
+    let held: Vec<_> = figures.into_iter().filter(|figure| figure.passes().is_some()).collect();
+    ensure!(!held.is_empty(), "nothing is demanded of {target}");
+    print!("{}", figure::table(&held));
+    let missed: Vec<_> = held.iter().filter(|figure| figure.passes() == Some(false)).collect();
+    ensure!(
+        missed.is_empty(),
+        "too large: {}. `cargo xtask size --target {target}` shows all figures",
+        missed.iter().map(|figure| figure.row.as_str()).collect::<Vec<_>>().join(", ")
+    );
+    Ok(())
+}
+
 /// The programs for one target, built.
 struct Programs<'a> {
     target: &'a str,

@@ -144,6 +144,12 @@ const STEPS: &[Step] = &[
         run: no_panic,
     },
     Step {
+        name: "size",
+        checks: "tej-core is no larger on a Cortex-M3 than it may be",
+        needs: &[Need::Target(CORTEX_M3)],
+        run: |bench| size::check(bench.workspace, bench.tools()?.bare_metal()?, CORTEX_M3, &bench.screen),
+    },
+    Step {
         name: "firmware",
         checks: "the demo's firmware builds without a warning",
         needs: &[Need::Target(CORTEX_M3)],
