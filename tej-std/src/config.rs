@@ -8,11 +8,11 @@ use crate::Limits;
 ///
 /// ```
 /// use std::time::Duration;
-/// use tej_std::{Config, Limits};
+/// use tej_std::{Config, Limits, Timeouts};
 ///
 /// let config = Config {
 ///     limits: Limits { message: 64 * 1024, ..Limits::DEFAULT },
-///     idle_timeout: Some(Duration::from_secs(10)),
+///     timeouts: Timeouts { idle: Some(Duration::from_secs(10)), ..Timeouts::PATIENT },
 ///     ..Config::default()
 /// };
 /// # let _ = config;
@@ -24,10 +24,8 @@ pub struct Config {
     /// The longest file name accepted, in bytes. So much memory is taken for a connection once a read has cut a name in
     /// two.
     pub name_limit: u16,
-    /// Gives a connection up when nothing was received for so long, or when a write made no progress for so long
-    /// and nothing was received meanwhile. Any byte counts as life. The time that the local side spends on sending
-    /// a frame does not count as the peer's silence. `None` waits for ever.
-    pub idle_timeout: Option<Duration>,
+    /// How long a peer may take.
+    pub timeouts: Timeouts,
     /// Bytes up to which the receive buffer grows while a peer keeps it full, which is also the largest chunk of a file
     /// or message; at least 1.
     pub receive_buffer: usize,
@@ -41,9 +39,73 @@ impl Default for Config {
         Self {
             limits: Limits::DEFAULT,
             name_limit: 4096,
-            idle_timeout: None,
+            timeouts: Timeouts::PATIENT,
             receive_buffer: 64 * 1024,
             send_buffer: 64 * 1024,
         }
     }
 }
+
+/// How long a peer may take before the connection is given up; `None` waits for ever.
+///
+/// The time that the local side takes, for a frame of its own or for what it does between two calls, is never counted
+/// against the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// What the peer has for what comes before the first frame: a TLS handshake.
+    pub handshake: Option<Duration>,
+    /// How long nothing may be received, or a write may make no progress while nothing is received. Any byte is life.
+    pub idle: Option<Duration>,
+    /// How long may be waited for a frame, from its first byte to its last.
+    pub frame: Option<Duration>,
+    /// How slowly the bytes of a frame may come.
+    pub min_rate: Option<MinRate>,
+    /// How long a write may make no progress, whatever is received meanwhile.
+    pub write: Option<Duration>,
+}
+
+impl Timeouts {
+    /// For peers one knows, which may be silent for days: only a handshake has to end.
+    pub const PATIENT: Self =
+        Self { handshake: Some(HANDSHAKE), idle: None, frame: None, min_rate: None, write: None };
+
+    /// For strangers: a minute of silence, or less than 1 KiB/s inside a frame after half a minute, ends it.
+    pub const STRANGERS: Self = Self {
+        handshake: Some(HANDSHAKE),
+        idle: Some(Duration::from_secs(60)),
+        frame: None,
+        min_rate: Some(MinRate { bytes_per_second: 1024, grace: Duration::from_secs(30) }),
+        write: Some(Duration::from_secs(60)),
+    };
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self::PATIENT
+    }
+}
+
+/// The least that must have come of a frame: nothing before `grace` was waited for it, then `bytes_per_second`.
+///
+/// It is an average from the start of the frame, so that a peer which was fast may pause for as long as it is ahead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MinRate {
+    /// Bytes that must come for each second that is waited, at least 1.
+    pub bytes_per_second: u64,
+    /// How long is waited before it counts.
+    pub grace: Duration,
+}
+
+impl MinRate {
+    /// How long may be waited in all for a frame of which `received` bytes have come.
+    pub(crate) fn allows(&self, received: u64) -> Duration {
+        let rate = self.bytes_per_second.max(1);
+        let subsecond = (received % rate).saturating_mul(1_000_000) / rate;
+        self.grace
+            .saturating_add(Duration::from_secs(received / rate))
+            .saturating_add(Duration::from_micros(subsecond))
+    }
+}
+
+/// Long enough for a slow device on a slow link, which computes for a second or two.
+const HANDSHAKE: Duration = Duration::from_secs(10);

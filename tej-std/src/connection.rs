@@ -1,13 +1,16 @@
 //! One connection and its two halves.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use embedded_io_adapters::tokio_1::FromTokio;
 use tej_core::io::{DecodeBuffer, FrameWriter, ReadError};
-use tej_core::{Decoder, EncodeError, MAX_NAME_LEN};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tej_core::{Decoder, EncodeError, EventSpan, MAX_NAME_LEN};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
@@ -40,7 +43,7 @@ impl Connection {
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
     /// Speaks TEJ over the two directions of any byte stream: a Unix socket, TLS, a pipe.
     pub fn new(read: R, write: W, config: &Config) -> Self {
-        let activity = Activity::new(config.idle_timeout);
+        let activity = Activity::new(config.timeouts);
         let receiver = Receiver::with_activity(read, config, Arc::clone(&activity));
         let sender = Sender::with_activity(write, config, activity);
         Self { receiver, sender }
@@ -64,7 +67,7 @@ pub struct Receiver<R = OwnedReadHalf> {
 impl<R: AsyncRead + Unpin> Receiver<R> {
     /// Receives from anything that can be read, with no sender beside it: a file, a pipe.
     pub fn new(read: R, config: &Config) -> Self {
-        Self::with_activity(read, config, Activity::new(config.idle_timeout))
+        Self::with_activity(read, config, Activity::new(config.timeouts))
     }
 
     fn with_activity(read: R, config: &Config, activity: Arc<Activity>) -> Self {
@@ -79,29 +82,48 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
     ///
     /// # Errors
     ///
-    /// A fault of the peer, its silence for [`Config::idle_timeout`], or the transport's failure.
+    /// A fault of the peer, one of [`Config::timeouts`], or the transport's failure.
     ///
     /// # Cancel safety
     ///
     /// A dropped future loses nothing; call it again.
     pub async fn next(&mut self) -> Result<Option<Event<'_>>, ReceiveError> {
-        let span = loop {
+        let span = poll_fn(|cx| self.poll_next(cx)).await?;
+        Ok(span.map(|span| self.resolve(span)))
+    }
+
+    /// [`next`](Self::next) without a future. [`resolve`](Self::resolve) the event before the next call.
+    pub(crate) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<EventSpan>, ReceiveError>> {
+        loop {
             if let Some(span) = self.buffer.poll().map_err(ReadError::Decode)? {
-                break span;
+                if self.buffer.decoder().is_between_frames() {
+                    self.read.frame_ended();
+                }
+                return Poll::Ready(Ok(Some(span)));
             }
+            self.read.inside_frame(!self.buffer.decoder().is_between_frames());
             let space = self.buffer.space();
             let len = space.len();
-            let n = self.read.read(space).await.map_err(ReadError::Io)?;
+            let mut read = ReadBuf::new(space);
+            ready!(Pin::new(&mut self.read).poll_read(cx, &mut read)).map_err(ReadError::Io)?;
+            let n = read.filled().len();
             if n == 0 {
                 self.buffer.decoder().finish().map_err(ReadError::Decode)?;
-                return Ok(None);
+                return Poll::Ready(Ok(None));
             }
             self.buffer.filled(n);
             if n == len {
                 self.grow();
             }
-        };
-        Ok(Some(self.buffer.resolve(span)))
+        }
+    }
+
+    /// Borrows the event that was found last.
+    pub(crate) fn resolve(&self, span: EventSpan) -> Event<'_> {
+        self.buffer.resolve(span)
     }
 
     /// Bytes of the stream that were decoded so far.
@@ -152,7 +174,7 @@ pub struct Sender<W = OwnedWriteHalf> {
 impl<W: AsyncWrite + Unpin> Sender<W> {
     /// Sends to anything that can be written, with no receiver beside it: a file, a pipe.
     pub fn new(write: W, config: &Config) -> Self {
-        Self::with_activity(write, config, Activity::new(config.idle_timeout))
+        Self::with_activity(write, config, Activity::new(config.timeouts))
     }
 
     fn with_activity(write: W, config: &Config, activity: Arc<Activity>) -> Self {

@@ -6,7 +6,7 @@ use std::io;
 use tej_core::io::{ReadError, WriteError};
 use tej_core::{DecodeError, EncodeError};
 
-use crate::idle::is_silence;
+use crate::idle::Expired;
 
 /// Why receiving failed. Whatever it is, the connection is over.
 #[derive(Debug)]
@@ -14,8 +14,12 @@ use crate::idle::is_silence;
 pub enum ReceiveError {
     /// The peer's stream is wrong, or ended inside a frame.
     Decode(DecodeError),
-    /// The peer was silent for [`Config::idle_timeout`](crate::Config::idle_timeout).
+    /// The peer was silent for [`Timeouts::idle`](crate::Timeouts::idle).
     Timeout,
+    /// A frame did not end within [`Timeouts::frame`](crate::Timeouts::frame).
+    FrameTimeout,
+    /// A frame came more slowly than [`Timeouts::min_rate`](crate::Timeouts::min_rate).
+    TooSlow,
     /// The transport failed.
     Io(io::Error),
 }
@@ -24,8 +28,12 @@ impl From<ReadError<io::Error>> for ReceiveError {
     fn from(error: ReadError<io::Error>) -> Self {
         match error {
             ReadError::Decode(error) => Self::Decode(error),
-            ReadError::Io(error) if is_silence(&error) => Self::Timeout,
-            ReadError::Io(error) => Self::Io(error),
+            ReadError::Io(error) => match Expired::of(&error) {
+                Some(Expired::Silence) => Self::Timeout,
+                Some(Expired::Frame) => Self::FrameTimeout,
+                Some(Expired::Rate) => Self::TooSlow,
+                None => Self::Io(error),
+            },
         }
     }
 }
@@ -34,7 +42,9 @@ impl fmt::Display for ReceiveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Decode(error) => error.fmt(f),
-            Self::Timeout => write!(f, "the peer was silent for too long"),
+            Self::Timeout => Expired::Silence.fmt(f),
+            Self::FrameTimeout => Expired::Frame.fmt(f),
+            Self::TooSlow => Expired::Rate.fmt(f),
             Self::Io(error) => error.fmt(f),
         }
     }
@@ -44,7 +54,7 @@ impl std::error::Error for ReceiveError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Decode(error) => Some(error),
-            Self::Timeout => None,
+            Self::Timeout | Self::FrameTimeout | Self::TooSlow => None,
             Self::Io(error) => Some(error),
         }
     }
@@ -59,7 +69,8 @@ pub enum SendError {
     /// The source of a file or message failed or ended before its announced size. The frame cannot be completed, so
     /// the only honest thing left is to drop the connection.
     Source(io::Error),
-    /// The peer accepted nothing for [`Config::idle_timeout`](crate::Config::idle_timeout).
+    /// The peer accepted nothing for [`Timeouts::idle`](crate::Timeouts::idle) or
+    /// [`Timeouts::write`](crate::Timeouts::write).
     Timeout,
     /// The peer closed the connection.
     Closed,
@@ -92,7 +103,7 @@ impl From<EncodeError> for SendError {
 impl SendError {
     pub(crate) fn from_transport(error: io::Error) -> Self {
         match error.kind() {
-            _ if is_silence(&error) => Self::Timeout,
+            _ if Expired::of(&error).is_some() => Self::Timeout,
             io::ErrorKind::BrokenPipe
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionAborted

@@ -1,4 +1,4 @@
-//! Idle timeouts around the two halves of a transport.
+//! The timeouts of a connection, around the two halves of its transport.
 
 use std::fmt;
 use std::future::Future;
@@ -11,15 +11,12 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Whether `error` is a timeout of this module and not one of the operating system.
-pub(crate) fn is_silence(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Silence>)
-}
+use crate::config::{MinRate, Timeouts};
 
 /// When the peer last showed life, shared by the halves of a connection.
 #[derive(Debug)]
 pub(crate) struct Activity {
-    timeout: Option<Duration>,
+    timeouts: Timeouts,
     state: Mutex<State>,
 }
 
@@ -39,9 +36,9 @@ impl State {
 }
 
 impl Activity {
-    pub(crate) fn new(timeout: Option<Duration>) -> Arc<Self> {
+    pub(crate) fn new(timeouts: Timeouts) -> Arc<Self> {
         let state = State { received: Instant::now(), sending_since: None };
-        Arc::new(Self { timeout, state: Mutex::new(state) })
+        Arc::new(Self { timeouts, state: Mutex::new(state) })
     }
 
     /// The peer's silence does not count from here on: we are sending.
@@ -74,31 +71,88 @@ impl Activity {
     }
 }
 
-/// Fails a read when the peer has been silent for the timeout.
+/// Fails a read when the peer has been silent for the timeout, or takes too long over a frame.
 #[derive(Debug)]
 pub(crate) struct IdleRead<R> {
     inner: R,
     activity: Arc<Activity>,
     alarm: Alarm,
+    pace: Pace,
 }
 
 impl<R> IdleRead<R> {
     pub(crate) fn new(inner: R, activity: Arc<Activity>) -> Self {
-        Self { inner, activity, alarm: Alarm::default() }
+        let Timeouts { frame, min_rate, .. } = activity.timeouts;
+        Self { inner, activity, alarm: Alarm::default(), pace: Pace { frame, min_rate, ..Pace::default() } }
+    }
+
+    /// Says whether what is read next belongs to a frame that has begun.
+    pub(crate) fn inside_frame(&mut self, inside: bool) {
+        self.pace.inside = inside;
+    }
+
+    /// A frame has ended; the next one has all its time.
+    pub(crate) fn frame_ended(&mut self) {
+        self.pace.waited = Duration::ZERO;
+        self.pace.received = 0;
     }
 }
 
 impl<R: AsyncRead + Unpin> AsyncRead for IdleRead<R> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        let before = buf.filled().len();
         if let Poll::Ready(result) = Pin::new(&mut this.inner).poll_read(cx, buf) {
             this.activity.received();
+            this.pace.received((buf.filled().len() - before) as u64);
             return Poll::Ready(result);
         }
-        let Some(timeout) = this.activity.timeout else { return Poll::Pending };
-        let activity = &this.activity;
-        ready!(this.alarm.poll(cx, || activity.silent_at(timeout)));
-        Poll::Ready(Err(Silence.into()))
+        let waiting_since = *this.pace.waiting_since.get_or_insert_with(Instant::now);
+        let (activity, pace) = (&this.activity, &this.pace);
+        let silent_at = || {
+            let timeout = activity.timeouts.idle?;
+            Some((activity.silent_at(timeout), Expired::Silence))
+        };
+        let expires = || silent_at().into_iter().chain(pace.expires(waiting_since)).min_by_key(|(at, _)| *at);
+        let Some((_, expired)) = expires() else { return Poll::Pending };
+        ready!(this.alarm.poll(cx, || expires().map_or(waiting_since, |(at, _)| at)));
+        Poll::Ready(Err(expires().map_or(expired, |(_, expired)| expired).into()))
+    }
+}
+
+/// How long a frame takes to come. Only the time that is waited for it counts.
+#[derive(Debug, Default)]
+struct Pace {
+    frame: Option<Duration>,
+    min_rate: Option<MinRate>,
+    /// Whether what is waited for belongs to a frame that has begun.
+    inside: bool,
+    /// What of the current frame came, and how long was waited for it. Its first bytes, which came with the end of the
+    /// one before, are not counted: so few are a moment.
+    received: u64,
+    waited: Duration,
+    /// Since when a read has been waiting.
+    waiting_since: Option<Instant>,
+}
+
+impl Pace {
+    fn received(&mut self, n: u64) {
+        let waited = self.waiting_since.take().map_or(Duration::ZERO, |since| since.elapsed());
+        if self.inside {
+            self.waited = self.waited.saturating_add(waited);
+            self.received = self.received.saturating_add(n);
+        }
+    }
+
+    /// When a frame of which nothing more comes has taken too long.
+    fn expires(&self, waiting_since: Instant) -> Option<(Instant, Expired)> {
+        if !self.inside {
+            return None;
+        }
+        let at = |allowed: Duration| after(waiting_since, allowed.saturating_sub(self.waited));
+        let frame = self.frame.map(|allowed| (at(allowed), Expired::Frame));
+        let rate = self.min_rate.map(|rate| (at(rate.allows(self.received)), Expired::Rate));
+        frame.into_iter().chain(rate).min_by_key(|(at, _)| *at)
     }
 }
 
@@ -122,11 +176,18 @@ impl<W> IdleWrite<W> {
             self.waiting_since = None;
             return inner;
         }
-        let Some(timeout) = self.activity.timeout else { return Poll::Pending };
         let since = *self.waiting_since.get_or_insert_with(Instant::now);
         let activity = &self.activity;
-        ready!(self.alarm.poll(cx, || after(since.max(activity.state().received), timeout)));
-        Poll::Ready(Err(Silence.into()))
+        let Timeouts { idle, write, .. } = activity.timeouts;
+        let expires = || {
+            let idle = idle.map(|timeout| after(since.max(activity.state().received), timeout));
+            idle.into_iter().chain(write.map(|timeout| after(since, timeout))).min()
+        };
+        if expires().is_none() {
+            return Poll::Pending;
+        }
+        ready!(self.alarm.poll(cx, || expires().unwrap_or(since)));
+        Poll::Ready(Err(Expired::Silence.into()))
     }
 }
 
@@ -180,21 +241,36 @@ impl Alarm {
     }
 }
 
-/// The error of a timeout here.
-#[derive(Debug)]
-struct Silence;
+/// Which timeout ended a read or a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expired {
+    Silence,
+    Frame,
+    Rate,
+}
 
-impl fmt::Display for Silence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the peer was silent for too long")
+impl Expired {
+    /// The timeout of this module that `error` is, if it is not one of the operating system.
+    pub(crate) fn of(error: &io::Error) -> Option<Self> {
+        error.get_ref()?.downcast_ref().copied()
     }
 }
 
-impl std::error::Error for Silence {}
+impl fmt::Display for Expired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Silence => "the peer was silent for too long",
+            Self::Frame => "the peer took too long over one frame",
+            Self::Rate => "the peer sent too slowly",
+        })
+    }
+}
 
-impl From<Silence> for io::Error {
-    fn from(silence: Silence) -> Self {
-        Self::new(io::ErrorKind::TimedOut, silence)
+impl std::error::Error for Expired {}
+
+impl From<Expired> for io::Error {
+    fn from(expired: Expired) -> Self {
+        Self::new(io::ErrorKind::TimedOut, expired)
     }
 }
 

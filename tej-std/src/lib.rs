@@ -9,7 +9,7 @@ mod idle;
 pub mod inbox;
 mod server;
 
-pub use config::Config;
+pub use config::{Config, MinRate, Timeouts};
 pub use connection::{Connection, Receiver, Sender};
 pub use error::{ReceiveError, SendError};
 pub use server::{Server, connect};

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tej_std::{
-    Config, Connection, DecodeErrorKind, Event, Limits, ReceiveError, Receiver, SendError, Sender, Server,
-    Status, connect,
+    Config, Connection, DecodeErrorKind, Event, Limits, MinRate, ReceiveError, Receiver, SendError, Sender,
+    Server, Status, Timeouts, connect,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
 use tokio::time::{Instant, advance, sleep, timeout};
@@ -17,7 +17,11 @@ fn over(stream: DuplexStream, config: &Config) -> Half {
 }
 
 fn patient(seconds: u64) -> Config {
-    Config { idle_timeout: Some(Duration::from_secs(seconds)), ..Config::default() }
+    with(Timeouts { idle: Some(Duration::from_secs(seconds)), ..Timeouts::PATIENT })
+}
+
+fn with(timeouts: Timeouts) -> Config {
+    Config { timeouts, ..Config::default() }
 }
 
 /// Receives to the end of the stream; the lengths of the files and the messages.
@@ -163,6 +167,123 @@ async fn a_peer_that_takes_nothing_times_out_the_writer() {
     assert!(matches!(sender.send_ping().await, Err(SendError::Interrupted | SendError::Encode(_))));
 }
 
+/// What ends the connection, and after how many milliseconds, when a frame with a message of `total` bytes comes by
+/// `piece` bytes every `every` seconds.
+async fn trickled(timeouts: Timeouts, total: u64, piece: usize, every: u64) -> (Option<ReceiveError>, u128) {
+    let (ours, mut peer) = duplex(1 << 20);
+    let (mut receiver, _sender) = over(ours, &with(timeouts));
+    let start = Instant::now();
+    let trickle = async {
+        let head = [&b"\x80\x01\0\0\0\0\0\0\0\0"[..], &total.to_be_bytes()].concat();
+        peer.write_all(&head).await.unwrap();
+        let message = vec![7; usize::try_from(total).unwrap()];
+        for piece in message.chunks(piece) {
+            sleep(Duration::from_secs(every)).await;
+            if peer.write_all(piece).await.is_err() {
+                break;
+            }
+        }
+        drop(peer);
+        std::future::pending::<()>().await;
+    };
+    let error = tokio::select! {
+        received = drain(&mut receiver) => received.err(),
+        () = trickle => unreachable!("it waits for ever"),
+    };
+    (error, start.elapsed().as_millis())
+}
+
+// case 21
+#[tokio::test(start_paused = true)]
+async fn a_byte_per_second_ends_at_the_frame_deadline() {
+    for (limit, seconds) in [(59, 59), (60, 60), (61, 60)] {
+        let timeouts = Timeouts { frame: Some(Duration::from_secs(limit)), ..Timeouts::PATIENT };
+        let (error, waited) = trickled(timeouts, 60, 1, 1).await;
+        assert_eq!(matches!(error, Some(ReceiveError::FrameTimeout)), limit < 60, "{limit}: {error:?}");
+        assert!(error.is_none() || limit < 60, "{error:?}");
+        assert!((0..10).contains(&(waited - seconds * 1000)), "{limit}: {waited} ms");
+    }
+}
+
+// case 21
+#[tokio::test(start_paused = true)]
+async fn a_peer_below_the_minimum_rate_is_ended_and_one_above_it_is_not() {
+    let rate = |bytes_per_second| Timeouts {
+        min_rate: Some(MinRate { bytes_per_second, grace: Duration::from_secs(5) }),
+        ..Timeouts::PATIENT
+    };
+    // A hundred bytes every second.
+    for (bytes_per_second, ends) in [(99, false), (100, false), (110, true), (u64::MAX, true)] {
+        let (error, waited) = trickled(rate(bytes_per_second), 100_000, 100, 1).await;
+        assert_eq!(matches!(error, Some(ReceiveError::TooSlow)), ends, "{bytes_per_second}: {error:?}");
+        if bytes_per_second == u64::MAX {
+            assert!((5_000..5_010).contains(&waited), "{waited} ms");
+        }
+    }
+    // A thousand bytes every 12 seconds: after the first, ten seconds beyond the grace may be waited.
+    for (grace, ends_after) in [(11, Some(11)), (13, Some(23)), (15, None)] {
+        let min_rate = Some(MinRate { bytes_per_second: 100, grace: Duration::from_secs(grace) });
+        let (error, waited) = trickled(Timeouts { min_rate, ..Timeouts::PATIENT }, 2_000, 1_000, 12).await;
+        assert_eq!(matches!(error, Some(ReceiveError::TooSlow)), ends_after.is_some(), "{grace}: {error:?}");
+        let expected = ends_after.unwrap_or(24) * 1000;
+        assert!((expected..expected + 10).contains(&waited), "{grace}: {waited} ms");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn neither_silence_between_frames_nor_our_own_time_counts_against_a_frame() {
+    let timeouts = Timeouts {
+        frame: Some(Duration::from_secs(10)),
+        min_rate: Some(MinRate { bytes_per_second: 1, grace: Duration::from_secs(10) }),
+        ..Timeouts::PATIENT
+    };
+    let (ours, mut peer) = duplex(64);
+    let (mut receiver, _sender) = over(ours, &with(timeouts));
+    let frame = b"\x80\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x02hi";
+    let feed = async {
+        for _ in 0..3 {
+            sleep(Duration::from_secs(1000)).await;
+            let (head, rest) = frame.split_at(12);
+            peer.write_all(head).await.unwrap();
+            sleep(Duration::from_secs(9)).await;
+            peer.write_all(rest).await.unwrap();
+        }
+        drop(peer);
+    };
+    let receive = async {
+        let mut frames = 0;
+        while let Some(event) = receiver.next().await.unwrap() {
+            frames += u32::from(event == Event::FrameEnd);
+            sleep(Duration::from_secs(100)).await;
+        }
+        frames
+    };
+    assert_eq!(tokio::join!(feed, receive).1, 3);
+}
+
+// case 25
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_takes_nothing_times_out_the_writer_however_much_it_sends() {
+    let (ours, mut peer) = duplex(64);
+    let timeouts = Timeouts { write: Some(Duration::from_secs(10)), ..Timeouts::PATIENT };
+    let (mut receiver, mut sender) = over(ours, &with(timeouts));
+    let start = Instant::now();
+    let chatter = async {
+        loop {
+            sleep(Duration::from_secs(1)).await;
+            peer.write_all(b"\x82\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0").await.unwrap();
+        }
+    };
+    tokio::select! {
+        sent = sender.send_message(Status::ZERO, &[0; 100_000]) => {
+            assert!(matches!(sent, Err(SendError::Timeout)), "{sent:?}");
+        }
+        received = drain(&mut receiver) => panic!("{received:?}"),
+        () = chatter => {}
+    }
+    assert!((10_000..10_010).contains(&start.elapsed().as_millis()));
+}
+
 #[tokio::test]
 async fn a_dropped_next_loses_nothing() {
     let (ours, mut peer) = duplex(64);
@@ -293,7 +414,7 @@ async fn silence_before_a_send_still_counts_after_it() {
 #[tokio::test]
 async fn an_idle_timeout_may_be_as_good_as_never() {
     let (ours, mut peer) = duplex(64);
-    let config = Config { idle_timeout: Some(Duration::MAX), ..Config::default() };
+    let config = with(Timeouts { idle: Some(Duration::MAX), ..Timeouts::PATIENT });
     let (mut receiver, _sender) = over(ours, &config);
     assert!(timeout(Duration::from_millis(1), receiver.next()).await.is_err());
     peer.write_all(&[0]).await.unwrap();

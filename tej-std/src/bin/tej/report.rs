@@ -370,6 +370,7 @@ impl Failure {
         match error {
             ReceiveError::Decode(error) => (*error).into(),
             ReceiveError::Timeout => Self::timeout(timeout),
+            ReceiveError::FrameTimeout | ReceiveError::TooSlow => Self::new("timeout", error.to_string()),
             ReceiveError::Io(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {
                 Self::closed("the peer reset the connection")
             }

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use tej_std::inbox::Inbox;
-use tej_std::{Config, Connection, Limits, Server};
+use tej_std::{Config, Connection, Limits, Server, Timeouts};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -45,11 +45,11 @@ pub(crate) async fn run(args: SendArgs, reporter: &Reporter) -> Result<(), Stop>
 
 /// The configuration of a stream whose other end may be silent for so long, or for ever. Everything is streamed, so
 /// nothing that a peer announces costs memory.
-pub(crate) fn config(idle_timeout: Option<Duration>) -> Config {
+pub(crate) fn config(idle: Option<Duration>) -> Config {
     Config {
         limits: Limits::UNLIMITED,
         name_limit: u16::MAX,
-        idle_timeout,
+        timeouts: Timeouts { idle, ..Timeouts::PATIENT },
         receive_buffer: BUFFER,
         send_buffer: BUFFER,
     }
