@@ -38,6 +38,23 @@ impl From<ReadError<io::Error>> for ReceiveError {
     }
 }
 
+/// For what reads a file as a stream; [`io::Error::get_ref`] has the original, unless the transport failed.
+impl From<ReceiveError> for io::Error {
+    fn from(error: ReceiveError) -> Self {
+        let kind = match error {
+            ReceiveError::Io(error) => return error,
+            ReceiveError::Decode(fault) if fault.kind == tej_core::DecodeErrorKind::Truncated => {
+                io::ErrorKind::UnexpectedEof
+            }
+            ReceiveError::Decode(_) => io::ErrorKind::InvalidData,
+            ReceiveError::Timeout | ReceiveError::FrameTimeout | ReceiveError::TooSlow => {
+                io::ErrorKind::TimedOut
+            }
+        };
+        Self::new(kind, error)
+    }
+}
+
 impl fmt::Display for ReceiveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -4,13 +4,17 @@
 mod config;
 mod connection;
 mod error;
+mod frame;
 mod idle;
 #[cfg(feature = "inbox")]
 pub mod inbox;
+mod outgoing;
 mod server;
 
 pub use config::{Config, MinRate, Timeouts};
 pub use connection::{Connection, Receiver, Sender};
 pub use error::{ReceiveError, SendError};
+pub use frame::{IncomingFile, IncomingFrame};
+pub use outgoing::{IntoBytes, OutgoingFrame};
 pub use server::{Server, connect};
 pub use tej_core::{self as core, DecodeError, DecodeErrorKind, Event, FrameHeader, Limits, Status};

@@ -1,0 +1,175 @@
+//! Frames to send, as a whole.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use tokio::fs::File;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::{SendError, Sender, Status};
+
+/// A frame to send with [`Sender::send_frame`]: files from paths, from readers of known size and from bytes, and a
+/// message.
+///
+/// ```no_run
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use tej_std::{Config, OutgoingFrame, Status, connect};
+///
+/// let (_receiver, mut sender) = connect("127.0.0.1:7077", &Config::default()).await?.split();
+/// let frame = OutgoingFrame::new(Status::ZERO)
+///     .bytes("note.txt", "small and in memory")
+///     .path("photo.jpg", "/home/me/photo.jpg").await?
+///     .reader("zeros", 1 << 20, tokio::io::repeat(0))
+///     .message("taken today");
+/// sender.send_frame(frame).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct OutgoingFrame<'a> {
+    status: Status,
+    files: Vec<OutgoingFile<'a>>,
+    message: Cow<'a, [u8]>,
+}
+
+impl<'a> OutgoingFrame<'a> {
+    /// An empty frame.
+    pub const fn new(status: Status) -> Self {
+        Self { status, files: Vec::new(), message: Cow::Borrowed(&[]) }
+    }
+
+    /// Adds a file that is in memory.
+    #[must_use]
+    pub fn bytes(self, name: impl Into<Cow<'a, str>>, content: impl IntoBytes<'a>) -> Self {
+        let content = content.into_bytes();
+        let size = content.len() as u64;
+        self.file(name.into(), size, Source::Bytes(content))
+    }
+
+    /// Adds the first `size` bytes that `reader` yields as a file.
+    #[must_use]
+    pub fn reader(
+        self,
+        name: impl Into<Cow<'a, str>>,
+        size: u64,
+        reader: impl AsyncRead + Send + Unpin + 'a,
+    ) -> Self {
+        self.file(name.into(), size, Source::Reader(Box::new(reader)))
+    }
+
+    /// Opens the file at `path` and adds it under `name`, with the size that it has now. If it has grown when it is
+    /// sent, its beginning is sent; if it has shrunk, sending it fails.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be opened, or is not a regular file.
+    pub async fn path(self, name: impl Into<Cow<'a, str>>, path: impl AsRef<Path>) -> io::Result<Self> {
+        let file = File::open(path).await?;
+        let metadata = file.metadata().await?;
+        if !metadata.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        Ok(self.file(name.into(), metadata.len(), Source::Reader(Box::new(file))))
+    }
+
+    /// Sets the message; an empty one is "no message".
+    #[must_use]
+    pub fn message(mut self, message: impl IntoBytes<'a>) -> Self {
+        self.message = message.into_bytes();
+        self
+    }
+
+    /// The status of the frame.
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    fn file(mut self, name: Cow<'a, str>, size: u64, source: Source<'a>) -> Self {
+        self.files.push(OutgoingFile { name, size, source });
+        self
+    }
+}
+
+impl<W: AsyncWrite + Unpin> Sender<W> {
+    /// Sends a whole frame.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start_frame`](Self::start_frame) and [`send_file`](Self::send_file). A name over 65,535 bytes, or more
+    /// than 2³² − 1 files, is found before anything is written.
+    pub async fn send_frame(&mut self, frame: OutgoingFrame<'_>) -> Result<(), SendError> {
+        let files = u32::try_from(frame.files.len())
+            .map_err(|_| tej_core::EncodeError::TooManyFiles(frame.files.len() as u64))?;
+        if let Some(file) = frame.files.iter().find(|file| file.name.len() > tej_core::MAX_NAME_LEN) {
+            return Err(tej_core::EncodeError::NameTooLong(file.name.len()).into());
+        }
+        self.start_frame(frame.status, files).await?;
+        for OutgoingFile { name, size, source } in frame.files {
+            match source {
+                Source::Bytes(content) => self.send_file(&name, size, &mut &content[..]).await?,
+                Source::Reader(mut reader) => self.send_file(&name, size, &mut reader).await?,
+            }
+        }
+        self.finish_frame(&frame.message).await
+    }
+}
+
+#[derive(Debug)]
+struct OutgoingFile<'a> {
+    name: Cow<'a, str>,
+    size: u64,
+    source: Source<'a>,
+}
+
+enum Source<'a> {
+    Bytes(Cow<'a, [u8]>),
+    Reader(Box<dyn AsyncRead + Send + Unpin + 'a>),
+}
+
+impl fmt::Debug for Source<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bytes(_) => "Bytes",
+            Self::Reader(_) => "Reader",
+        })
+    }
+}
+
+/// What a message or a small file can be made of: bytes or text, borrowed or owned.
+pub trait IntoBytes<'a> {
+    /// The bytes.
+    fn into_bytes(self) -> Cow<'a, [u8]>;
+}
+
+impl<'a> IntoBytes<'a> for &'a [u8] {
+    fn into_bytes(self) -> Cow<'a, [u8]> {
+        Cow::Borrowed(self)
+    }
+}
+
+impl<'a, const N: usize> IntoBytes<'a> for &'a [u8; N] {
+    fn into_bytes(self) -> Cow<'a, [u8]> {
+        Cow::Borrowed(self)
+    }
+}
+
+impl<'a> IntoBytes<'a> for Vec<u8> {
+    fn into_bytes(self) -> Cow<'a, [u8]> {
+        Cow::Owned(self)
+    }
+}
+
+impl<'a> IntoBytes<'a> for &'a str {
+    fn into_bytes(self) -> Cow<'a, [u8]> {
+        Cow::Borrowed(self.as_bytes())
+    }
+}
+
+impl<'a> IntoBytes<'a> for String {
+    fn into_bytes(self) -> Cow<'a, [u8]> {
+        Cow::Owned(Self::into_bytes(self))
+    }
+}

@@ -1,0 +1,264 @@
+//! Frames pulled one after the other, and frames sent whole.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+use tej_std::{
+    Config, DecodeErrorKind, Limits, OutgoingFrame, ReceiveError, Receiver, SendError, Sender, Status,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+/// What is written by sending `frames`.
+async fn wire(frames: Vec<OutgoingFrame<'_>>) -> Vec<u8> {
+    let mut wire = Vec::new();
+    let mut sender = Sender::new(&mut wire, &Config::default());
+    for frame in frames {
+        sender.send_frame(frame).await.unwrap();
+    }
+    drop(sender);
+    wire
+}
+
+fn status(status: u8) -> Status {
+    Status::new(status).unwrap()
+}
+
+/// What `future` yields when it is polled once and dropped.
+async fn once<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        Poll::Ready(match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
+        })
+    })
+    .await
+}
+
+/// A stream that comes by `piece` bytes.
+fn in_pieces(wire: Vec<u8>, piece: usize) -> DuplexStream {
+    let (near, mut far) = duplex(piece);
+    tokio::spawn(async move {
+        // Whoever reads may have had enough.
+        let _ = far.write_all(&wire).await;
+    });
+    near
+}
+
+#[tokio::test]
+async fn files_are_streams_and_the_message_comes_after_them() {
+    let large: Vec<u8> = (0..100_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+    let frames = || {
+        let first = OutgoingFrame::new(status(3))
+            .bytes("large", &large[..])
+            .bytes("", Vec::new())
+            .reader("seven", 5, tokio::io::repeat(7))
+            .message("Hello");
+        vec![first, OutgoingFrame::new(Status::PING), OutgoingFrame::new(status(4)).message(b"x")]
+    };
+    for piece in [1, 17, 1 << 20] {
+        let mut receiver = Receiver::new(in_pieces(wire(frames()).await, piece), &Config::default());
+        let mut frame = receiver.next_frame().await.unwrap().unwrap();
+        assert_eq!((frame.status(), frame.header().files), (status(3), 3));
+        for (name, content) in [("large", &large[..]), ("", &[]), ("seven", &[7; 5])] {
+            let mut file = frame.next_file().await.unwrap().unwrap();
+            assert_eq!((file.name(), file.size()), (name.as_bytes(), content.len() as u64));
+            let mut read = Vec::new();
+            file.read_to_end(&mut read).await.unwrap();
+            assert_eq!(read, content);
+            assert_eq!(file.read(&mut [0; 8]).await.unwrap(), 0);
+        }
+        assert!(frame.next_file().await.unwrap().is_none());
+        assert!(frame.next_file().await.unwrap().is_none());
+        assert_eq!(frame.message_size().await.unwrap(), 5);
+        assert_eq!(frame.message().await.unwrap(), b"Hello");
+        assert_eq!(frame.message().await.unwrap(), b"");
+        let mut frame = receiver.next_frame().await.unwrap().unwrap();
+        assert!(frame.status().is_ping());
+        assert_eq!(frame.message_size().await.unwrap(), 0);
+        frame.finish().await.unwrap();
+        let mut frame = receiver.next_frame().await.unwrap().unwrap();
+        assert_eq!(frame.message().await.unwrap(), b"x");
+        assert!(receiver.next_frame().await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_read_is_passed_over() {
+    let frame = || {
+        OutgoingFrame::new(status(9))
+            .bytes("a", vec![1; 5000])
+            .bytes("b", vec![2; 5000])
+            .message(vec![3; 5000])
+    };
+    // How much is taken of: the first file, whether the second is asked for, the message.
+    for (of_file, second, of_message) in
+        [(0, false, 0), (1, false, 0), (4999, false, 1), (5000, true, 0), (0, true, 2), (7, true, 4999)]
+    {
+        for piece in [13, 1 << 20] {
+            let stream = in_pieces(wire(vec![frame(), frame()]).await, piece);
+            let mut receiver = Receiver::new(stream, &Config::default());
+            for _ in 0..2 {
+                let mut frame = receiver.next_frame().await.unwrap().unwrap();
+                assert_eq!(frame.status(), status(9));
+                let mut file = frame.next_file().await.unwrap().unwrap();
+                let mut some = vec![0; of_file];
+                file.read_exact(&mut some).await.unwrap();
+                assert_eq!(some, vec![1; of_file]);
+                if second {
+                    let mut file = frame.next_file().await.unwrap().unwrap();
+                    assert_eq!(file.name(), b"b");
+                    assert_eq!(file.read_u8().await.unwrap(), 2);
+                }
+                let mut taken = 0;
+                while taken < of_message {
+                    let chunk = frame.next_message_chunk().await.unwrap().unwrap();
+                    assert!(chunk.iter().all(|&byte| byte == 3));
+                    taken += chunk.len();
+                }
+            }
+            assert!(receiver.next_frame().await.unwrap().is_none());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_as_long_as_its_limit() {
+    for (size, fits) in [(99, true), (100, true), (101, false)] {
+        let wire = wire(vec![OutgoingFrame::new(Status::ZERO).bytes("n", "d").message(vec![5; size])]).await;
+        let config = Config { limits: Limits { message: 100, ..Limits::DEFAULT }, ..Config::default() };
+        let mut receiver = Receiver::new(&wire[..], &config);
+        let mut frame = receiver.next_frame().await.unwrap().unwrap();
+        match frame.message().await {
+            Ok(message) => assert!(fits && message == vec![5; size]),
+            Err(ReceiveError::Decode(error)) => {
+                assert!(!fits && error.kind == DecodeErrorKind::MessageTooLong, "{error}");
+                // The fault stays.
+                assert!(
+                    matches!(receiver.next_frame().await, Err(ReceiveError::Decode(again)) if again == error)
+                );
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+// case 30
+#[tokio::test]
+async fn futures_that_are_dropped_at_every_await_lose_nothing() {
+    let frames = vec![
+        OutgoingFrame::new(status(1)).bytes("one", "first").bytes("two", "second").message("Hello"),
+        OutgoingFrame::new(status(2)).message("again"),
+    ];
+    let wire = wire(frames).await;
+    let (near, mut far) = duplex(1);
+    let feed = tokio::spawn(async move {
+        for byte in wire {
+            far.write_all(&[byte]).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    });
+    // Polls once, drops, lets a byte come, and makes the future anew.
+    macro_rules! impatiently {
+        ($future:expr) => {
+            loop {
+                match once($future).await {
+                    Some(result) => break result.unwrap(),
+                    None => tokio::task::yield_now().await,
+                }
+            }
+        };
+    }
+    let mut receiver = Receiver::new(near, &Config::default());
+    for (number, files, message) in [(1, vec!["first", "second"], &b"Hello"[..]), (2, vec![], b"again")] {
+        // Its ten bytes come one by one.
+        for _ in 0..3 {
+            assert!(once(receiver.next_frame()).await.is_none());
+        }
+        let mut frame = receiver.next_frame().await.unwrap().unwrap();
+        assert_eq!(frame.status(), status(number));
+        for content in files {
+            assert!(once(frame.next_file()).await.is_none());
+            let mut file = frame.next_file().await.unwrap().unwrap();
+            let mut read = Vec::new();
+            loop {
+                let mut byte = [0];
+                match impatiently!(file.read(&mut byte)) {
+                    0 => break,
+                    _ => read.push(byte[0]),
+                }
+            }
+            assert_eq!(read, content.as_bytes());
+        }
+        let mut read = Vec::new();
+        assert_eq!(impatiently!(frame.message_size()), message.len() as u64);
+        while let Some(chunk) = frame.next_message_chunk().await.unwrap() {
+            read.extend_from_slice(chunk);
+        }
+        assert_eq!(read, message);
+    }
+    feed.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_is_cut_off_says_so_to_whoever_reads_it() {
+    let wire = wire(vec![OutgoingFrame::new(Status::ZERO).bytes("n", "0123456789")]).await;
+    let cut = wire.len() - 8 - 3;
+    let mut receiver = Receiver::new(&wire[..cut], &Config::default());
+    let mut frame = receiver.next_frame().await.unwrap().unwrap();
+    let mut file = frame.next_file().await.unwrap().unwrap();
+    let mut read = Vec::new();
+    let error = file.read_to_end(&mut read).await.unwrap_err();
+    assert_eq!((error.kind(), &read[..]), (std::io::ErrorKind::UnexpectedEof, &b"0123456"[..]));
+    let inner = error.get_ref().unwrap().downcast_ref::<ReceiveError>().unwrap();
+    let ReceiveError::Decode(inner) = inner else { panic!("{inner}") };
+    assert_eq!((inner.kind, inner.offset), (DecodeErrorKind::Truncated, cut as u64));
+}
+
+#[tokio::test]
+async fn files_are_sent_from_paths() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    std::fs::write(&path, vec![9; 300_000]).unwrap();
+    let frame = OutgoingFrame::new(Status::ZERO).path("sent", &path).await.unwrap().message("m");
+    // It grows before it is sent: what was announced is sent.
+    std::fs::write(&path, vec![9; 300_001]).unwrap();
+    let wire = wire(vec![frame]).await;
+    let mut receiver = Receiver::new(&wire[..], &Config::default());
+    let mut frame = receiver.next_frame().await.unwrap().unwrap();
+    let mut file = frame.next_file().await.unwrap().unwrap();
+    let mut read = Vec::new();
+    file.read_to_end(&mut read).await.unwrap();
+    assert_eq!((file.name(), read), (&b"sent"[..], vec![9; 300_000]));
+
+    // It shrinks: the frame cannot be completed, and that is said.
+    let frame = OutgoingFrame::new(Status::ZERO).path("sent", &path).await.unwrap();
+    std::fs::write(&path, "short").unwrap();
+    let mut sink = Vec::new();
+    let mut sender = Sender::new(&mut sink, &Config::default());
+    assert!(matches!(sender.send_frame(frame).await, Err(SendError::Source(_))));
+
+    assert!(OutgoingFrame::new(Status::ZERO).path("folder", folder.path()).await.is_err());
+    assert!(OutgoingFrame::new(Status::ZERO).path("none", folder.path().join("none")).await.is_err());
+}
+
+#[tokio::test]
+async fn a_mistake_is_found_before_anything_is_written() {
+    let mut sink = Vec::new();
+    let mut sender = Sender::new(&mut sink, &Config::default());
+    for (len, fits) in [(65_534, true), (65_535, true), (65_536, false)] {
+        let frame = OutgoingFrame::new(Status::ZERO).bytes("first", "f").bytes("n".repeat(len), "d");
+        let sent = sender.send_frame(frame).await;
+        assert_eq!(sent.is_ok(), fits, "{len}: {sent:?}");
+        assert!(fits || matches!(sent, Err(SendError::Encode(_))));
+    }
+    sender.send_ping().await.unwrap();
+    drop(sender);
+    let mut receiver = Receiver::new(&sink[..], &Config { name_limit: u16::MAX, ..Config::default() });
+    let mut frames = 0;
+    while receiver.next_frame().await.unwrap().is_some() {
+        frames += 1;
+    }
+    assert_eq!(frames, 3);
+}
