@@ -570,6 +570,7 @@ fn payload_may_go_past_the_writer() {
             block_on(writer.start_message(frame.message.len() as u64)).unwrap();
             block_on(writer.write_past(&frame.message)).unwrap();
             assert_eq!(writer.sink().bytes(), vector.wire, "{} staged in {stage}", vector.what);
+            assert!(!writer.is_interrupted());
             assert_eq!(writer.pass_payload(0), Ok(()));
             let overrun = EncodeError::PayloadOverrun { offered: 1, remaining: 0 };
             assert_eq!(writer.pass_payload(1), Err(overrun));
