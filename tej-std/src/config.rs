@@ -52,6 +52,8 @@ impl Default for Config {
 /// against the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
+    /// How long the peer's machine may take to answer a client; the operating system gives up after minutes, too.
+    pub connect: Option<Duration>,
     /// What the peer has for what comes before the first frame: a TLS handshake.
     pub handshake: Option<Duration>,
     /// How long nothing may be received, or a write may make no progress while nothing is received. Any byte is life.
@@ -65,12 +67,19 @@ pub struct Timeouts {
 }
 
 impl Timeouts {
-    /// For peers one knows, which may be silent for days: only a handshake has to end.
-    pub const PATIENT: Self =
-        Self { handshake: Some(HANDSHAKE), idle: None, frame: None, min_rate: None, write: None };
+    /// For peers one knows, which may be silent for days: only connecting and a handshake have to end.
+    pub const PATIENT: Self = Self {
+        connect: Some(CONNECT),
+        handshake: Some(HANDSHAKE),
+        idle: None,
+        frame: None,
+        min_rate: None,
+        write: None,
+    };
 
     /// For strangers: a minute of silence, or less than 1 KiB/s inside a frame after half a minute, ends it.
     pub const STRANGERS: Self = Self {
+        connect: Some(CONNECT),
         handshake: Some(HANDSHAKE),
         idle: Some(Duration::from_secs(60)),
         frame: None,
@@ -107,5 +116,7 @@ impl MinRate {
     }
 }
 
+/// Five attempts of TCP to reach a machine, a second apart and then twice as long each (RFC 6298), take 31 s.
+const CONNECT: Duration = Duration::from_secs(30);
 /// Long enough for a slow device on a slow link, which computes for a second or two.
 const HANDSHAKE: Duration = Duration::from_secs(10);

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::idle::{Activity, IdleRead, IdleWrite};
-use crate::{Config, Event, Limits, ReceiveError, SendError, Status};
+use crate::{Config, Event, Limits, Place, ReceiveError, SendError, Status};
 
 /// A connection to a peer: a [`Receiver`] and a [`Sender`] that work independently of each other.
 ///
@@ -47,6 +47,13 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
         let receiver = Receiver::with_activity(read, config, Arc::clone(&activity));
         let sender = Sender::with_activity(write, config, activity);
         Self { receiver, sender }
+    }
+
+    /// Keeps `place` until both halves are dropped.
+    #[must_use]
+    pub fn holding(self, place: Place) -> Self {
+        self.receiver.read.activity().hold(place);
+        self
     }
 
     /// The halves, for two tasks or two branches of a `join!`.
@@ -124,6 +131,15 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
     /// Borrows the event that was found last.
     pub(crate) fn resolve(&self, span: EventSpan) -> Event<'_> {
         self.buffer.resolve(span)
+    }
+
+    /// The same over a transport whose type is forgotten.
+    pub(crate) fn boxed(self) -> Receiver<Box<dyn AsyncRead + Send + Unpin>>
+    where
+        R: Send + 'static,
+    {
+        let Self { read, buffer, largest } = self;
+        Receiver { read: read.boxed(), buffer, largest }
     }
 
     /// Bytes of the stream that were decoded so far.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::admission::Place;
 use crate::config::{MinRate, Timeouts};
 
 /// When the peer last showed life, shared by the halves of a connection.
@@ -26,6 +27,8 @@ struct State {
     received: Instant,
     /// Since when the local side has been sending a frame, during which the peer owes us nothing.
     sending_since: Option<Instant>,
+    /// What the connection holds at its server as long as one of its halves is there.
+    place: Option<Place>,
 }
 
 impl State {
@@ -37,7 +40,7 @@ impl State {
 
 impl Activity {
     pub(crate) fn new(timeouts: Timeouts) -> Arc<Self> {
-        let state = State { received: Instant::now(), sending_since: None };
+        let state = State { received: Instant::now(), sending_since: None, place: None };
         Arc::new(Self { timeouts, state: Mutex::new(state) })
     }
 
@@ -55,6 +58,10 @@ impl Activity {
         state.sending_since = None;
     }
 
+    pub(crate) fn hold(&self, place: Place) {
+        self.state().place = Some(place);
+    }
+
     fn received(&self) {
         self.state().received = Instant::now();
     }
@@ -66,7 +73,7 @@ impl Activity {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Two instants are never left half-updated.
+        // Nothing is ever left half-updated.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -84,6 +91,18 @@ impl<R> IdleRead<R> {
     pub(crate) fn new(inner: R, activity: Arc<Activity>) -> Self {
         let Timeouts { frame, min_rate, .. } = activity.timeouts;
         Self { inner, activity, alarm: Alarm::default(), pace: Pace { frame, min_rate, ..Pace::default() } }
+    }
+
+    pub(crate) fn activity(&self) -> &Activity {
+        &self.activity
+    }
+
+    pub(crate) fn boxed(self) -> IdleRead<Box<dyn AsyncRead + Send + Unpin>>
+    where
+        R: AsyncRead + Send + Unpin + 'static,
+    {
+        let Self { inner, activity, alarm, pace } = self;
+        IdleRead { inner: Box::new(inner), activity, alarm, pace }
     }
 
     /// Says whether what is read next belongs to a frame that has begun.

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod admission;
 mod config;
 mod connection;
 mod error;
@@ -11,10 +12,11 @@ pub mod inbox;
 mod outgoing;
 mod server;
 
+pub use admission::{Admission, Cap, Place};
 pub use config::{Config, MinRate, Timeouts};
 pub use connection::{Connection, Receiver, Sender};
 pub use error::{ReceiveError, SendError};
 pub use frame::{IncomingFile, IncomingFrame};
 pub use outgoing::{IntoBytes, OutgoingFrame};
-pub use server::{Server, connect};
+pub use server::{Server, Trouble, connect};
 pub use tej_core::{self as core, DecodeError, DecodeErrorKind, Event, FrameHeader, Limits, Status};

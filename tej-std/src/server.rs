@@ -1,13 +1,18 @@
 //! Listening and connecting over TCP.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
+use tokio::time::{sleep, timeout};
 
+use crate::admission::{Admission, Cap, Gate, Place};
 use crate::{Config, Connection};
 
-/// Accepts TEJ connections over TCP.
+/// Accepts TEJ connections over TCP: as many at a time as its [`Admission`] says.
 ///
 /// ```no_run
 /// # async fn example() -> std::io::Result<()> {
@@ -27,10 +32,11 @@ use crate::{Config, Connection};
 /// }
 /// # }
 /// ```
-#[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
     config: Config,
+    gate: Arc<Gate>,
+    watch: Option<Box<Watch>>,
 }
 
 impl Server {
@@ -40,7 +46,26 @@ impl Server {
     ///
     /// The address cannot be resolved or is in use.
     pub async fn bind(addr: impl ToSocketAddrs, config: Config) -> io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind(addr).await?, config })
+        Ok(Self::new(TcpListener::bind(addr).await?, config))
+    }
+
+    /// Accepts from a listener that was made otherwise: by a service manager, or with options of one's own.
+    pub fn new(listener: TcpListener, config: Config) -> Self {
+        Self { listener, config, gate: Gate::new(Admission::default()), watch: None }
+    }
+
+    /// Changes how many connections there may be. Those that there are already do not count.
+    #[must_use]
+    pub fn with_admission(mut self, admission: Admission) -> Self {
+        self.gate = Gate::new(admission);
+        self
+    }
+
+    /// Has `watch` told why a peer was not served, which is logged as well. It may be told often: strangers decide.
+    #[must_use]
+    pub fn with_watch(mut self, watch: impl Fn(Trouble<'_>) + Send + Sync + 'static) -> Self {
+        self.watch = Some(Box::new(watch));
+        self
     }
 
     /// The address that is listened on.
@@ -52,19 +77,111 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Waits for the next peer.
+    /// The settings of its connections.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Connections that are open: accepted, and with a half that is not dropped.
+    pub fn connections(&self) -> usize {
+        self.gate.connections()
+    }
+
+    /// Waits for the next peer that there is room for. Others are closed at once.
+    ///
+    /// A peer that is gone again, and a lack of file descriptors or memory, are waited out.
     ///
     /// # Errors
     ///
-    /// This peer could not be accepted. That says nothing about the next one: the peer may have gone again, or file
-    /// descriptors may have run out for a while. Wait a little and go on.
+    /// The listener itself is of no use any more.
     ///
     /// # Cancel safety
     ///
     /// A dropped future loses no peer.
     pub async fn accept(&self) -> io::Result<(Connection, SocketAddr)> {
-        let (stream, peer) = self.listener.accept().await?;
-        Ok((Connection::from_tcp(stream, &self.config)?, peer))
+        loop {
+            let (stream, peer, place) = self.accept_stream().await?;
+            // It fails when the peer is gone already.
+            match Connection::from_tcp(stream, &self.config) {
+                Ok(connection) => return Ok((connection.holding(place), peer)),
+                Err(error) => self.report(Trouble::Accept(&error)),
+            }
+        }
+    }
+
+    /// As [`accept`](Self::accept), for what comes between TCP and TEJ, such as TLS: do it in the peer's own task, or
+    /// one that stalls keeps the others out. Then give the place to the connection that is made of it
+    /// ([`Connection::holding`]).
+    ///
+    /// # Errors
+    ///
+    /// As for [`accept`](Self::accept).
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped future loses no peer.
+    pub async fn accept_stream(&self) -> io::Result<(TcpStream, SocketAddr, Place)> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, peer)) => match self.gate.enter(peer.ip()) {
+                    Ok(place) => return Ok((stream, peer, place)),
+                    Err(cap) => self.report(Trouble::Refused { peer, cap }),
+                },
+                Err(error) if is_of_one_peer(&error) => self.report(Trouble::Accept(&error)),
+                Err(error) if is_want_of_resources(&error) => {
+                    self.report(Trouble::Accept(&error));
+                    // Only a connection that ends helps.
+                    sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn report(&self, trouble: Trouble<'_>) {
+        tracing::warn!("{trouble}");
+        if let Some(watch) = &self.watch {
+            watch(trouble);
+        }
+    }
+}
+
+type Watch = dyn Fn(Trouble<'_>) + Send + Sync;
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("listener", &self.listener).finish_non_exhaustive()
+    }
+}
+
+/// Why a peer was not served.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Trouble<'a> {
+    /// There was no room for it.
+    Refused {
+        /// The peer.
+        peer: SocketAddr,
+        /// What is full.
+        cap: Cap,
+    },
+    /// It could not be accepted, which is tried again.
+    Accept(&'a io::Error),
+}
+
+impl fmt::Display for Trouble<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused { peer, cap: Cap::Connections } => {
+                write!(f, "refused {peer}: there are as many connections as there may be")
+            }
+            Self::Refused { peer, cap: Cap::PerAddress } => {
+                write!(f, "refused {peer}: its address has as many connections as it may have")
+            }
+            Self::Accept(error) => write!(f, "cannot accept a connection: {error}; trying again"),
+        }
     }
 }
 
@@ -83,7 +200,53 @@ impl Server {
 ///
 /// # Errors
 ///
-/// The address cannot be resolved, or nobody accepts there.
+/// The address cannot be resolved, nobody accepts there, or not within
+/// [`Timeouts::connect`](crate::Timeouts::connect).
 pub async fn connect(addr: impl ToSocketAddrs, config: &Config) -> io::Result<Connection> {
-    Connection::from_tcp(TcpStream::connect(addr).await?, config)
+    let connecting = TcpStream::connect(addr);
+    let stream = match config.timeouts.connect {
+        Some(limit) => timeout(limit, connecting).await.map_err(|_| io::ErrorKind::TimedOut)??,
+        None => connecting.await?,
+    };
+    Connection::from_tcp(stream, config)
 }
+
+/// Whether accepting failed for a peer that is gone again.
+fn is_of_one_peer(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkDown,
+        NetworkUnreachable, PermissionDenied, TimedOut,
+    };
+    // Linux passes on what happened to the connection while it waited, and what a firewall decided (accept(2)).
+    matches!(
+        error.kind(),
+        ConnectionAborted
+            | ConnectionRefused
+            | ConnectionReset
+            | HostUnreachable
+            | Interrupted
+            | NetworkDown
+            | NetworkUnreachable
+            | PermissionDenied
+            | TimedOut
+    )
+}
+
+/// Whether accepting failed for want of file descriptors or memory.
+fn is_want_of_resources(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    let of_the_system = {
+        use rustix::io::Errno;
+        [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM]
+            .iter()
+            .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+    };
+    #[cfg(not(unix))]
+    let of_the_system = true;
+    of_the_system || error.kind() == io::ErrorKind::OutOfMemory
+}
+
+/// How long to wait for want of resources, at first and at most: a closed connection is noticed soon, and a server
+/// that cannot accept for long does not spin.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);

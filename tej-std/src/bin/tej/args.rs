@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use tej_std::Status;
+use tej_std::{Admission, Config, Limits, MinRate, Status, Timeouts};
 
 /// Moves files and messages between machines over TEJ v1, with almost no overhead.
 ///
@@ -96,6 +96,8 @@ pub(crate) struct RecvArgs {
     pub(crate) once: bool,
     #[command(flatten)]
     pub(crate) receive: ReceiveArgs,
+    #[command(flatten)]
+    pub(crate) admission: AdmissionArgs,
     /// Print one JSON object per line on standard output, and nothing else there.
     #[arg(long)]
     pub(crate) json: bool,
@@ -183,14 +185,76 @@ pub(crate) struct FrameArgs {
 #[derive(Args, Debug)]
 pub(crate) struct ReceiveArgs {
     /// Give up after so many seconds without a byte from the peer, or without the peer taking one.
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = timeout)]
+    #[arg(
+        long,
+        visible_alias = "idle-timeout",
+        value_name = "SECONDS",
+        default_value = "30",
+        value_parser = timeout
+    )]
     pub(crate) timeout: Duration,
+    /// Give up on a frame that does not end within so many seconds.
+    #[arg(long, value_name = "SECONDS", value_parser = timeout)]
+    pub(crate) frame_timeout: Option<Duration>,
+    /// Give up on a frame that comes more slowly than so many bytes per second, on average, after the first 30 seconds;
+    /// 0 for one that may be as slow as it likes.
+    #[arg(long, value_name = "BYTES", default_value_t = 100)]
+    pub(crate) min_rate: u64,
+    /// Refuse frames of more files than this.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_files: Option<u32>,
+    /// Refuse frames with a longer message than this.
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) max_message: Option<u64>,
+    /// Refuse frames that are longer than this, all in all.
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) max_frame: Option<u64>,
+    /// Refuse frames with a longer file name than this.
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) max_name: Option<u16>,
     /// Store received files in this directory, which is created if need be.
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
     /// Print the SHA-256 of everything received.
     #[arg(long)]
     pub(crate) digest: bool,
+}
+
+impl ReceiveArgs {
+    /// The configuration of a connection that receives like this.
+    pub(crate) fn config(&self) -> Config {
+        let config = crate::send::config(Some(self.timeout));
+        let limits = Limits {
+            files: self.max_files.unwrap_or(config.limits.files),
+            message: self.max_message.unwrap_or(config.limits.message),
+            frame: self.max_frame.unwrap_or(config.limits.frame),
+            ..config.limits
+        };
+        let timeouts = Timeouts {
+            frame: self.frame_timeout,
+            min_rate: (self.min_rate > 0)
+                .then_some(MinRate { bytes_per_second: self.min_rate, grace: GRACE }),
+            ..config.timeouts
+        };
+        Config { limits, timeouts, name_limit: self.max_name.unwrap_or(config.name_limit), ..config }
+    }
+}
+
+/// How many peers are served at a time.
+#[derive(Args, Debug)]
+pub(crate) struct AdmissionArgs {
+    /// Serve at most so many peers at a time; others are closed at once.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = at_least_one)]
+    pub(crate) max_connections: usize,
+    /// Serve at most so many peers of one address at a time (of one /64 network, with IPv6).
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one)]
+    pub(crate) max_per_address: usize,
+}
+
+impl From<AdmissionArgs> for Admission {
+    fn from(args: AdmissionArgs) -> Self {
+        Self { connections: args.max_connections, per_address: args.max_per_address }
+    }
 }
 
 /// A file that is read from standard input.
@@ -209,6 +273,14 @@ fn stdin_file(text: &str) -> Result<StdinFile, String> {
     Ok(StdinFile { name: name.into(), size })
 }
 
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("nobody could connect; give at least 1".into()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("a number, such as 100".into()),
+    }
+}
+
 fn status(text: &str) -> Result<Status, String> {
     let number: u64 = text.parse().map_err(|_| "a status is a number from 0 to 127")?;
     let byte = u8::try_from(number).map_err(|_| format!("status {number} is over 127"))?;
@@ -224,3 +296,6 @@ fn timeout(text: &str) -> Result<Duration, String> {
     let timeout = seconds(text)?;
     if timeout.is_zero() { Err("must be more than 0".into()) } else { Ok(timeout) }
 }
+
+/// How long a frame may take before its rate counts: a link may have to wake up.
+const GRACE: Duration = Duration::from_secs(30);

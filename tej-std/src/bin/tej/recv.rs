@@ -12,17 +12,17 @@ use crate::Stop;
 use crate::args::{ReceiveArgs, RecvArgs};
 use crate::intake::Intake;
 use crate::report::{Failure, Reporter};
-use crate::send::{accept, check_address, config, connect, listen, open_inbox};
+use crate::send::{accept, check_address, connect, listen, open_inbox};
 use crate::shutdown::Shutdown;
 
 pub(crate) async fn run(args: RecvArgs, reporter: &Reporter) -> Result<(), Stop> {
-    let RecvArgs { role, frames, once, receive, .. } = args;
+    let RecvArgs { role, frames, once, receive, admission, .. } = args;
     if let Some(addr) = role.listen.as_deref().or(role.connect.as_deref()) {
         check_address(addr)?;
     }
     let outcome = async {
         // It only receives.
-        let config = Config { send_buffer: 1, ..config(Some(receive.timeout)) };
+        let config = Config { send_buffer: 1, ..receive.config() };
         let service = Arc::new(Service {
             inbox: open_inbox(&receive)?,
             reporter: reporter.clone(),
@@ -32,7 +32,7 @@ pub(crate) async fn run(args: RecvArgs, reporter: &Reporter) -> Result<(), Stop>
         match (role.connect, role.listen) {
             (Some(addr), _) => service.connect(&addr, &config).await,
             (None, Some(addr)) => {
-                let server = listen(&addr, config, reporter).await?;
+                let server = listen(&addr, config, admission.into(), reporter).await?;
                 if once { service.serve_one(&server).await } else { service.serve(&server).await }
             }
             // clap requires one of them.
@@ -65,7 +65,7 @@ impl Service {
 
     async fn serve_one(&self, server: &Server) -> Result<(), Failure> {
         let connection = tokio::select! {
-            connection = accept(server, &self.reporter) => connection,
+            connection = accept(server) => connection?,
             () = self.reporter.shutdown().requested() => {
                 return Err(Failure::closed("interrupted before a peer came"));
             }
@@ -82,13 +82,13 @@ impl Service {
         let mut next = FIRST;
         {
             let mut end = pin!(self.end());
-            let mut accepting = pin!(accept(server, &self.reporter));
+            let mut accepting = pin!(accept(server));
             loop {
                 tokio::select! {
                     connection = &mut accepting => {
-                        peers.spawn(Arc::clone(self).serve_peer(next, connection));
+                        peers.spawn(Arc::clone(self).serve_peer(next, connection?));
                         next += 1;
-                        accepting.set(accept(server, &self.reporter));
+                        accepting.set(accept(server));
                     }
                     Some(ended) = peers.join_next() => self.ended(ended).await,
                     () = &mut end => break,

@@ -3,12 +3,13 @@
 use std::ffi::OsString;
 use std::net::Ipv6Addr;
 use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tej_std::inbox::Inbox;
-use tej_std::{Config, Connection, Limits, Server, Timeouts};
+use tej_std::{Admission, Cap, Config, Connection, Limits, Server, Timeouts, Trouble};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use crate::Stop;
 use crate::args::{ReceiveArgs, SendArgs};
@@ -21,10 +22,12 @@ pub(crate) async fn run(args: SendArgs, reporter: &Reporter) -> Result<(), Stop>
     let work = async {
         let inbox = open_inbox(&args.receive)?;
         let outgoing = Outgoing::gather(args.frame, files, args.stdin, reporter).await?;
-        let config = config(Some(args.receive.timeout));
+        let config = args.receive.config();
         let connection = match &peer {
             Peer::Connect(addr) => connect(addr, args.receive.timeout, &config).await?,
-            Peer::Listen(addr) => accept(&listen(addr, config, reporter).await?, reporter).await,
+            Peer::Listen(addr) => {
+                accept(&listen(addr, config, Admission::default(), reporter).await?).await?
+            }
         };
         exchange(connection, &outgoing, args.replies, inbox.as_ref(), &args.receive, reporter).await?;
         Ok(())
@@ -49,7 +52,8 @@ pub(crate) fn config(idle: Option<Duration>) -> Config {
     Config {
         limits: Limits::UNLIMITED,
         name_limit: u16::MAX,
-        timeouts: Timeouts { idle, ..Timeouts::PATIENT },
+        // Connecting has the same patience as everything else, and an error of its own.
+        timeouts: Timeouts { connect: None, idle, ..Timeouts::PATIENT },
         receive_buffer: BUFFER,
         send_buffer: BUFFER,
     }
@@ -68,32 +72,61 @@ pub(crate) async fn connect(addr: &str, limit: Duration, config: &Config) -> Res
 }
 
 /// Listens, and says where.
-pub(crate) async fn listen(addr: &str, config: Config, reporter: &Reporter) -> Result<Server, Failure> {
+pub(crate) async fn listen(
+    addr: &str,
+    config: Config,
+    admission: Admission,
+    reporter: &Reporter,
+) -> Result<Server, Failure> {
     let server = Server::bind(addr, config)
         .await
         .map_err(|error| Failure::io(&format!("cannot listen on {addr}"), &error))?;
     let local = server.local_addr().map_err(|error| Failure::io("listening", &error))?;
     reporter.listening(local).await;
-    Ok(server)
+    let warnings = Warnings { reporter: reporter.clone(), last: Mutex::default() };
+    Ok(server.with_admission(admission).with_watch(move |trouble| warnings.give(&trouble)))
 }
 
-/// Waits for the next peer, however long nobody can be accepted (for want of file descriptors, say).
+/// Tells why peers are not served, and not more often than anybody can read.
+struct Warnings {
+    reporter: Reporter,
+    /// When the last one was given, and how many were not given since.
+    last: Mutex<Option<(Instant, u64)>>,
+}
+
+impl Warnings {
+    fn give(&self, trouble: &Trouble<'_>) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let untold = match &mut *last {
+            Some((when, untold)) if when.elapsed() < BETWEEN_WARNINGS => {
+                *untold += 1;
+                return;
+            }
+            Some((_, untold)) => *untold,
+            None => 0,
+        };
+        *last = Some((Instant::now(), 0));
+        drop(last);
+        let mut text = match trouble {
+            Trouble::Refused { cap: Cap::Connections, .. } => format!("{trouble} (--max-connections)"),
+            Trouble::Refused { cap: Cap::PerAddress, .. } => format!("{trouble} (--max-per-address)"),
+            trouble => trouble.to_string(),
+        };
+        if untold > 0 {
+            text += &format!("; so were {untold} before it");
+        }
+        let reporter = self.reporter.clone();
+        // Whoever reads the lines may be slow, which must not keep peers out.
+        tokio::spawn(async move { reporter.warn(&text).await });
+    }
+}
+
+/// Waits for the next peer.
 ///
 /// A dropped future loses no peer.
-pub(crate) async fn accept(server: &Server, reporter: &Reporter) -> Connection {
-    let mut warned = false;
-    loop {
-        match server.accept().await {
-            Ok((connection, _)) => return connection,
-            Err(error) => {
-                if !warned {
-                    warned = true;
-                    reporter.warn(&format!("cannot accept a connection: {error}; trying again")).await;
-                }
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
+pub(crate) async fn accept(server: &Server) -> Result<Connection, Failure> {
+    let accepted = server.accept().await;
+    accepted.map(|(connection, _)| connection).map_err(|error| Failure::io("cannot accept", &error))
 }
 
 pub(crate) fn open_inbox(args: &ReceiveArgs) -> Result<Option<Inbox>, Failure> {
@@ -223,5 +256,5 @@ const CONN: u64 = 1;
 const BUFFER: usize = 256 * 1024;
 /// How long to listen to a peer that we can no longer send to.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// How long to wait when accepting fails.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often to warn of peers that are not served.
+const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);

@@ -1,0 +1,280 @@
+//! What strangers do to a `tej recv` that listens, and what becomes of the others meanwhile.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
+
+use common::Tej;
+
+/// Resident memory of a process, in KiB.
+fn resident(tej: &mut Tej) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", tej.child().id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim_end_matches("kB").trim().parse().unwrap()
+}
+
+/// A frame that only announces: a message of `size` bytes.
+fn announcement(size: u64) -> Vec<u8> {
+    [&b"\x80\x01\0\0\0\0\0\0\0\0"[..], &size.to_be_bytes()].concat()
+}
+
+fn connected(addr: &str) -> TcpStream {
+    let stream = TcpStream::connect(addr).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream
+}
+
+/// Whether the peer has closed, or reset, the connection without a word.
+fn is_closed(mut stream: &TcpStream) -> bool {
+    match stream.read(&mut [0; 1]) {
+        Ok(0) => true,
+        Ok(_) => panic!("it said something"),
+        Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+    }
+}
+
+/// What a good client gets done.
+fn is_served(addr: &str) -> bool {
+    Tej::run(&["send", addr, "-m", "good"]).status.success()
+}
+
+// case 19
+#[test]
+fn an_announcement_takes_no_memory() {
+    for size in [1 << 30, 1 << 63, u64::MAX - 18] {
+        let mut tej = Tej::start(&["recv", "--listen", "127.0.0.1:0", "--json"]);
+        let addr = tej.listening();
+        assert!(is_served(&addr));
+        tej.wait_for("frame_end");
+        let before = resident(&mut tej);
+        let mut stranger = connected(&addr);
+        stranger.write_all(&announcement(size)).unwrap();
+        while tej.wait_for("frame_start")["conn"] != 2 {}
+        thread::sleep(Duration::from_millis(100));
+        let after = resident(&mut tej);
+        assert!(after < before + 64, "{size}: {before} KiB, then {after} KiB");
+    }
+}
+
+// case 20
+#[test]
+fn a_thousand_announcements_leave_room_for_a_good_client() {
+    let arguments = [
+        "recv",
+        "--listen",
+        "127.0.0.1:0",
+        "--json",
+        "--max-per-address",
+        "1000",
+        "--max-connections",
+        "1001",
+    ];
+    let mut tej = Tej::spawn(Tej::command(&arguments).stderr(Stdio::null()));
+    let addr = tej.listening();
+    let before = resident(&mut tej);
+    let strangers: Vec<_> = (0..990)
+        .map(|_| {
+            let mut stranger = connected(&addr);
+            stranger.write_all(&announcement(1 << 62)).unwrap();
+            stranger
+        })
+        .collect();
+    for _ in &strangers {
+        tej.wait_for("frame_start");
+    }
+    let after = resident(&mut tej);
+    assert!((after - before) / 990 < 64, "{before} KiB, then {after} KiB");
+    for _ in 0..5 {
+        assert!(is_served(&addr));
+    }
+    drop(strangers);
+}
+
+// case 22
+#[test]
+fn silence_ends_a_connection_and_not_its_neighbour() {
+    let mut tej = Tej::start(&["recv", "--listen", "127.0.0.1:0", "--json", "--idle-timeout", "0.5"]);
+    let addr = tej.listening();
+    let silent = connected(&addr);
+    let mut lively = connected(&addr);
+    let ping = b"\x82\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    for _ in 0..8 {
+        lively.write_all(ping).unwrap();
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert!(is_closed(&silent));
+    let error = tej.wait_for("error");
+    assert_eq!((error["conn"].as_u64(), error["kind"].as_str()), (Some(1), Some("timeout")), "{error}");
+    lively.write_all(ping).unwrap();
+    tej.wait_for("frame_end");
+}
+
+// case 21
+#[test]
+fn a_frame_that_never_ends_meets_its_deadline() {
+    let mut tej = Tej::start(&["recv", "--listen", "127.0.0.1:0", "--json", "--frame-timeout", "0.5"]);
+    let mut stranger = connected(&tej.listening());
+    stranger.write_all(&announcement(1000)).unwrap();
+    for _ in 0..100 {
+        if stranger.write_all(b"x").is_err() {
+            break;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert!(is_closed(&stranger));
+    let error = tej.wait_for("error");
+    assert_eq!(error["kind"], "timeout", "{error}");
+    assert!(error["detail"].as_str().unwrap().contains("too long over one frame"), "{error}");
+}
+
+// case 23
+#[test]
+fn connections_over_the_cap_are_closed_and_the_user_is_told() {
+    for (flag, name) in [("--max-connections", "as many connections"), ("--max-per-address", "its address")] {
+        let arguments = ["recv", "--listen", "127.0.0.1:0", "--json", flag, "2"];
+        let mut tej = Tej::spawn(Tej::command(&arguments).stderr(Stdio::piped()));
+        let addr = tej.listening();
+        let mut held = [connected(&addr), connected(&addr)];
+        for held in &mut held {
+            held.write_all(&announcement(1)).unwrap();
+            tej.wait_for("frame_start");
+        }
+        for _ in 0..3 {
+            assert!(is_closed(&connected(&addr)));
+        }
+        for held in &mut held {
+            held.write_all(b"x").unwrap();
+            tej.wait_for("frame_end");
+        }
+        drop(held);
+        // There is room again.
+        while !is_served(&addr) {
+            thread::sleep(Duration::from_millis(10));
+        }
+        tej.wait_for("message");
+        tej.child().kill().unwrap();
+        let mut text = String::new();
+        tej.child().stderr.take().unwrap().read_to_string(&mut text).unwrap();
+        let warnings: Vec<_> = text.lines().filter(|line| line.contains("refused")).collect();
+        // Three were refused in a moment, and nobody can read so fast.
+        assert_eq!(warnings.len(), 1, "{text}");
+        assert!(warnings[0].contains(name) && warnings[0].contains(flag), "{text}");
+    }
+}
+
+// case 24
+#[test]
+fn want_of_file_descriptors_is_waited_out() {
+    let tej = env!("CARGO_BIN_EXE_tej");
+    let script = format!("ulimit -n 32 && exec '{tej}' recv --listen 127.0.0.1:0 --json");
+    let mut command = std::process::Command::new("sh");
+    let mut tej = Tej::spawn(command.args(["-c", &script]).stdin(Stdio::null()).stderr(Stdio::piped()));
+    let addr = tej.listening();
+    // More than it can have; the kernel completes connections that nobody accepts.
+    let mut strangers: Vec<_> = (0..64).map(|_| connected(&addr)).collect();
+    strangers[0].write_all(&announcement(1)).unwrap();
+    tej.wait_for("frame_start");
+    thread::sleep(Duration::from_millis(300));
+    let busy = cpu_ticks(&mut tej);
+    thread::sleep(Duration::from_millis(1000));
+    let spun = cpu_ticks(&mut tej) - busy;
+    assert!(spun < 30, "it spins: {spun} hundredths of a second in one");
+    // Those it has go on.
+    strangers[0].write_all(b"x").unwrap();
+    tej.wait_for("frame_end");
+    drop(strangers);
+    assert!(is_served(&addr));
+    tej.child().kill().unwrap();
+    let mut text = String::new();
+    tej.child().stderr.take().unwrap().read_to_string(&mut text).unwrap();
+    assert!(text.contains("cannot accept a connection: Too many open files"), "{text}");
+}
+
+/// Processor time, in hundredths of a second.
+fn cpu_ticks(tej: &mut Tej) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", tej.child().id())).unwrap();
+    let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    // The 14th and 15th of proc(5), of which two stand before the bracket.
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+// case 28
+#[test]
+fn a_reset_in_mid_frame_ends_that_connection_alone() {
+    let mut tej = Tej::start(&["recv", "--listen", "127.0.0.1:0", "--json"]);
+    let addr = tej.listening();
+    let mut stranger = connected(&addr);
+    stranger.write_all(&announcement(100)).unwrap();
+    tej.wait_for("frame_start");
+    drop(resetting(stranger));
+    let error = tej.wait_for("error");
+    assert_eq!((error["conn"].as_u64(), error["kind"].as_str()), (Some(1), Some("closed")), "{error}");
+    assert!(is_served(&addr));
+}
+
+/// Has `stream` reset when it is dropped.
+fn resetting(stream: TcpStream) -> TcpStream {
+    rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
+    stream
+}
+
+#[test]
+fn frames_over_the_limits_are_refused_at_each_limit() {
+    let frame = |name: &str, content: &[u8], message: &[u8]| {
+        let mut frame = b"\x80\x01\0\0\0\0\0\0\0\x01".to_vec();
+        frame.extend(u16::try_from(name.len()).unwrap().to_be_bytes());
+        frame.extend(name.as_bytes());
+        frame.extend((content.len() as u64).to_be_bytes());
+        frame.extend(content);
+        frame.extend((message.len() as u64).to_be_bytes());
+        frame.extend(message);
+        frame
+    };
+    let stream = frame("four", b"seven b", b"message of 19 bytes");
+    let len = u64::try_from(stream.len()).unwrap();
+    for (flag, size, kind) in [
+        ("--max-files", 1, "too_many_files"),
+        ("--max-name", 4, "name_too_long"),
+        ("--max-message", 19, "message_too_long"),
+        ("--max-frame", len, "frame_too_long"),
+    ] {
+        for limit in [size - 1, size, size + 1] {
+            let limit_text = limit.to_string();
+            let mut tej =
+                Tej::start(&["recv", "--listen", "127.0.0.1:0", "--json", "--once", flag, &limit_text]);
+            connected(&tej.listening()).write_all(&stream).unwrap();
+            let (events, status) = tej.finish();
+            let fault = events.iter().find(|event| event["event"] == "error");
+            assert_eq!(fault.map(|error| error["kind"].as_str().unwrap()), (limit < size).then_some(kind));
+            assert_eq!(status.success(), limit >= size, "{flag} {limit}: {events:?}");
+        }
+    }
+}
+
+// case 38
+#[test]
+fn an_address_in_use_is_a_clear_exit() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    for arguments in [&["recv", "--listen", &addr][..], &["send", "--listen", &addr, "-m", "x"]] {
+        let output = Tej::run(arguments);
+        assert_eq!(output.status.code(), Some(1));
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains(&addr) && text.contains("in use"), "{text}");
+    }
+}
+
+#[test]
+fn nobody_is_served_where_none_may_be_is_a_usage_error() {
+    for flag in ["--max-connections", "--max-per-address"] {
+        let output = Tej::run(&["recv", "--listen", "127.0.0.1:0", flag, "0"]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(String::from_utf8(output.stderr).unwrap().contains("at least 1"));
+    }
+}
