@@ -11,6 +11,7 @@ mod idle;
 pub mod inbox;
 mod outgoing;
 mod server;
+pub mod service;
 
 pub use admission::{Admission, Cap, Place};
 pub use config::{Config, MinRate, Timeouts};

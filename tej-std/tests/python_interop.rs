@@ -120,6 +120,95 @@ fn python_server_receives_pings() {
     assert_eq!(server.next()["kind"], "disconnected");
 }
 
+/// The examples of the original's documentation, as they stand there. Both use port 8000.
+#[test]
+fn the_examples_of_its_documentation_run_unmodified() {
+    let examples = documented_examples();
+    let find = |what: &str| examples.iter().find(|example| example.contains(what)).expect(what);
+    let (server, client) = (find("TPServer("), find("TPClient("));
+    let scratch = tempfile::tempdir().unwrap();
+    let photo = scratch.path().join("photo.jpg");
+    fs::write(&photo, "not a photo").unwrap();
+    let photo = photo.to_str().unwrap();
+
+    let mut child = example(server).stdout(Stdio::piped()).spawn().unwrap();
+    let sent = until_it_listens(|| {
+        Tej::run(&["send", "localhost:8000", photo, "-m", "from tej", "--replies", "1", "--json"])
+    });
+    let events = json_lines(&sent.stdout);
+    assert_eq!(events.iter().find(|event| event["event"] == "message").unwrap()["text"], "Hello");
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let printed: Vec<_> = lines.by_ref().take(3).collect();
+    assert_eq!(printed, ["---- Received in server ----", "photo.jpg", "Message:  from tej"]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let arguments =
+        ["send", "--listen", "127.0.0.1:8000", photo, "-m", "from tej", "--replies", "1", "--json"];
+    let mut tej = Tej::start(&arguments);
+    tej.listening();
+    let output = example(client).output().unwrap();
+    let (events, status) = tej.finish();
+    assert!(status.success(), "{events:?}");
+    let answer = events.iter().find(|event| event["event"] == "message").unwrap();
+    assert_eq!(answer["text"], "Sending from client");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.contains("Filename: photo.jpg\nMessage: from tej\n"), "{printed}");
+}
+
+#[test]
+fn every_public_name_of_the_package_is_in_our_table() {
+    let names = "
+import importlib, inspect, pkgutil, tej_protoc
+for module in pkgutil.iter_modules(tej_protoc.__path__):
+    module = importlib.import_module('tej_protoc.' + module.name)
+    for name, value in vars(module).items():
+        of_it = inspect.isclass(value) or inspect.isfunction(value)
+        if name.startswith('_') or not of_it or value.__module__ != module.__name__:
+            continue
+        print(name)
+        if inspect.isclass(value):
+            print(*[name for name in vars(value) if not name.startswith('_')], sep='\\n')
+";
+    let output = interpreter().args(["-c", names]).output().unwrap();
+    let names = String::from_utf8(output.stdout).unwrap();
+    let table = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/from-python.md")).unwrap();
+    let known: Vec<_> =
+        table.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty()).collect();
+    let names: Vec<_> = names.split_whitespace().collect();
+    assert!(names.len() > 40, "{names:?}");
+    let missing: Vec<_> = names.iter().filter(|name| !known.contains(name)).collect();
+    assert!(missing.is_empty(), "not in docs/from-python.md: {missing:?}");
+}
+
+/// The Python programs in the package's own description.
+fn documented_examples() -> Vec<String> {
+    let description = "import importlib.metadata as m; print(m.metadata('tej-protoc').get_payload())";
+    let output = interpreter().args(["-c", description]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let blocks = text.split("```python").skip(1);
+    blocks.map(|block| block.split("```").next().unwrap().to_owned()).collect()
+}
+
+fn example(program: &str) -> Command {
+    let mut command = interpreter();
+    command.args(["-u", "-c", program]);
+    command
+}
+
+/// Tries until somebody listens.
+fn until_it_listens(attempt: impl Fn() -> std::process::Output) -> std::process::Output {
+    for _ in 0..100 {
+        let output = attempt();
+        if output.status.success() {
+            return output;
+        }
+        assert!(String::from_utf8_lossy(&output.stdout).contains("refused"), "{output:?}");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("nobody listens on port 8000");
+}
+
 /// Lets the Python client send `scenario` to `tej recv --once`; what it reported, and whether both ended well.
 fn receive_from(scenario: &str, arguments: &[&str]) -> (Vec<Value>, bool) {
     let mut all = vec!["recv", "--listen", "127.0.0.1:0", "--once", "--digest", "--json"];
@@ -177,10 +266,14 @@ impl Drop for PythonServer {
     }
 }
 
-fn python(arguments: &[&str]) -> Command {
+fn interpreter() -> Command {
     let interpreter = std::env::var_os("TEJ_PYTHON")
         .expect("TEJ_PYTHON names an interpreter with tej-protoc 0.2.4; `cargo xtask test` sets it up");
-    let mut command = Command::new(interpreter);
+    Command::new(interpreter)
+}
+
+fn python(arguments: &[&str]) -> Command {
+    let mut command = interpreter();
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/peer.py")).args(arguments);
     command
 }

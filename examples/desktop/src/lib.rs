@@ -1,7 +1,11 @@
 //! Desktop programs to start from, async on tej-std and blocking on tej-core: see `src/bin`.
 //!
-//! The library part is empty; it only has the README's examples compiled.
+//! The library part is empty; it only has the examples of the documents compiled.
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/from-python.md")]
+struct FromPython;

@@ -1,0 +1,447 @@
+//! Programs that react to what their peers do.
+
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tracing::Instrument;
+
+use crate::{
+    Connection, IncomingFrame, OutgoingFrame, ReceiveError, Receiver, SendError, Sender, Server, Status,
+};
+
+/// What a program does about a connection; one value for each.
+///
+/// The calls of one connection come one after the other, and the next frame is not read before the one before has been
+/// handled: a slow handler slows its peer, and nothing piles up. Each may send, through `peer`.
+///
+/// ```
+/// use tej_std::service::{Failed, Frame, Handler, Peer};
+/// use tej_std::{OutgoingFrame, Status};
+///
+/// struct Echo;
+///
+/// impl Handler for Echo {
+///     async fn received(&mut self, peer: &Peer, frame: &mut Frame<'_>) -> Result<(), Failed> {
+///         let message = frame.message().await?;
+///         peer.send(OutgoingFrame::new(Status::ZERO).message(message)).await?;
+///         Ok(())
+///     }
+/// }
+/// # let _ = Echo;
+/// ```
+pub trait Handler: Send {
+    /// The peer is connected.
+    ///
+    /// # Errors
+    ///
+    /// Any error ends the connection, here as in the other calls.
+    fn connected(&mut self, peer: &Peer) -> impl Future<Output = Result<(), Failed>> + Send {
+        let _ = peer;
+        async { Ok(()) }
+    }
+
+    /// A frame has begun to come, which is no ping: take its files and its message from it. What is not taken is passed
+    /// over.
+    ///
+    /// # Errors
+    ///
+    /// See [`connected`](Self::connected).
+    fn received(
+        &mut self,
+        peer: &Peer,
+        frame: &mut Frame<'_>,
+    ) -> impl Future<Output = Result<(), Failed>> + Send;
+
+    /// A ping has come, which may carry files and a message as any other frame. Never answer with a ping: two peers
+    /// that did would not stop.
+    ///
+    /// # Errors
+    ///
+    /// See [`connected`](Self::connected).
+    fn ping_received(
+        &mut self,
+        peer: &Peer,
+        frame: &mut Frame<'_>,
+    ) -> impl Future<Output = Result<(), Failed>> + Send {
+        let _ = (peer, frame);
+        async { Ok(()) }
+    }
+
+    /// The connection is over, as `end` says; nothing more can be sent. Not called after a panic of the handler.
+    fn disconnected(&mut self, peer: &Peer, end: &End) -> impl Future<Output = ()> + Send {
+        let _ = (peer, end);
+        async {}
+    }
+}
+
+/// A frame as a [`Handler`] gets it, whatever the transport is.
+pub type Frame<'r> = IncomingFrame<'r, Box<dyn AsyncRead + Send + Unpin>>;
+
+/// Why a handler gives up its connection: anything.
+pub type Failed = Box<dyn Error + Send + Sync>;
+
+/// How a connection ended.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum End {
+    /// The peer closed it between two frames, or we did after [`Peer::close`].
+    Closed,
+    /// The server shut down.
+    Shutdown,
+    /// Receiving failed.
+    Receive(ReceiveError),
+    /// Sending failed.
+    Send(SendError),
+    /// The handler gave it up.
+    Handler(Failed),
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("closed"),
+            Self::Shutdown => f.write_str("shut down"),
+            Self::Receive(error) => error.fmt(f),
+            Self::Send(error) => error.fmt(f),
+            Self::Handler(error) => error.fmt(f),
+        }
+    }
+}
+
+/// Somebody to send to. Clones reach the same peer, from any task, and their frames never mix.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    address: Option<SocketAddr>,
+    queue: mpsc::Sender<OutgoingFrame<'static>>,
+    closing: watch::Sender<bool>,
+}
+
+impl Peer {
+    /// The address of a peer that came over the network.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// Queues a frame, behind those that are queued already; waits while [`Options::queue`] of them are.
+    ///
+    /// A handler that waits here reads nothing meanwhile. With a peer that does the same, neither goes on before
+    /// [`Timeouts::write`](crate::Timeouts::write) or [`Timeouts::idle`](crate::Timeouts::idle) ends it: send what is
+    /// large from a task of its own, or with [`try_send`](Self::try_send).
+    ///
+    /// # Errors
+    ///
+    /// The connection is over.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped future has queued nothing.
+    pub async fn send(&self, frame: OutgoingFrame<'static>) -> Result<(), Gone> {
+        self.queue.send(frame).await.map_err(|_| Gone)
+    }
+
+    /// Queues a frame if there is room for it.
+    ///
+    /// # Errors
+    ///
+    /// The queue is full, and the frame is given back; or the connection is over.
+    pub fn try_send(&self, frame: OutgoingFrame<'static>) -> Result<(), NotQueued> {
+        self.queue.try_send(frame).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(frame) => NotQueued::Full(frame),
+            mpsc::error::TrySendError::Closed(_) => NotQueued::Gone,
+        })
+    }
+
+    /// Queues a message.
+    ///
+    /// # Errors
+    ///
+    /// As for [`send`](Self::send).
+    pub async fn send_message(&self, status: Status, message: impl Into<Vec<u8>>) -> Result<(), Gone> {
+        self.send(OutgoingFrame::new(status).message(message.into())).await
+    }
+
+    /// Ends the connection once what is queued has been sent. Frames that still come are not handled.
+    pub fn close(&self) {
+        self.closing.send_replace(true);
+    }
+}
+
+/// The connection is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone;
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the connection is over")
+    }
+}
+
+impl Error for Gone {}
+
+/// Why a frame was not queued.
+#[derive(Debug)]
+pub enum NotQueued {
+    /// As many are queued as may be; here is this one back.
+    Full(OutgoingFrame<'static>),
+    /// The connection is over.
+    Gone,
+}
+
+impl fmt::Display for NotQueued {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(_) => f.write_str("the queue of this peer is full"),
+            Self::Gone => Gone.fmt(f),
+        }
+    }
+}
+
+impl Error for NotQueued {}
+
+/// How connections are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Frames that wait to be sent to one peer, at least 1. Paths and readers take little memory, bytes take theirs.
+    pub queue: usize,
+    /// Sends a ping when nothing was sent for so long, which keeps a peer with an idle timeout, and the address
+    /// translation on the way, from forgetting us. `None` sends none.
+    pub ping_interval: Option<Duration>,
+    /// Pings that are taken from a peer in one second, at least 1; what is more has to wait, and slows the peer.
+    pub pings_per_second: u32,
+    /// How long connections may take to end once the server shuts down.
+    pub shutdown: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { queue: 16, ping_interval: None, pings_per_second: 10, shutdown: Duration::from_secs(10) }
+    }
+}
+
+/// Serves one connection until it ends. For a server's end, see [`Server::serve`]; for a client's, [`connect`](crate::connect)
+/// and this.
+///
+/// # Cancel safety
+///
+/// A dropped future ends the connection in the middle of whatever it was at, without [`Handler::disconnected`].
+pub async fn serve<R, W>(
+    connection: Connection<R, W>,
+    address: Option<SocketAddr>,
+    handler: impl Handler,
+    options: &Options,
+) -> End
+where
+    R: AsyncRead + Send + Unpin + 'static,
+    W: AsyncWrite + Send + Unpin + 'static,
+{
+    let (_never, stop) = watch::channel(false);
+    run(connection, address, handler, options, stop).await
+}
+
+impl Server {
+    /// Serves every peer with a handler that `handler` makes for it, until `shutdown` is ready. Then it accepts no more,
+    /// lets each connection end with the frame that it is at and send what is queued, and gives up those that have not
+    /// ended within [`Options::shutdown`].
+    ///
+    /// A handler that panics takes down its own connection alone.
+    ///
+    /// # Errors
+    ///
+    /// The listener is of no use any more; the connections have been ended as above.
+    pub async fn serve<H: Handler + 'static>(
+        &self,
+        mut handler: impl FnMut(SocketAddr) -> H,
+        options: Options,
+        shutdown: impl Future<Output = ()>,
+    ) -> std::io::Result<()> {
+        let (stopping, stop) = watch::channel(false);
+        let mut peers = JoinSet::new();
+        let mut shutdown = std::pin::pin!(shutdown);
+        let outcome = loop {
+            tokio::select! {
+                () = &mut shutdown => break Ok(()),
+                accepted = self.accept() => match accepted {
+                    Ok((connection, address)) => {
+                        let (handler, stop) = (handler(address), stop.clone());
+                        let span = tracing::info_span!("connection", %address);
+                        let work = async move {
+                            let end = run(connection, Some(address), handler, &options, stop).await;
+                            tracing::debug!(%end, "disconnected");
+                        };
+                        peers.spawn(work.instrument(span));
+                    }
+                    Err(error) => break Err(error),
+                },
+                Some(ended) = peers.join_next() => report(ended),
+            }
+        };
+        stopping.send_replace(true);
+        let deadline = Instant::now() + options.shutdown;
+        while let Ok(Some(ended)) = timeout_at(deadline, peers.join_next()).await {
+            report(ended);
+        }
+        // Those that are left are dropped where they stand.
+        if !peers.is_empty() {
+            tracing::warn!(connections = peers.len(), "gave up at the deadline of the shutdown");
+        }
+        peers.shutdown().await;
+        outcome
+    }
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!("a handler panicked, and its connection is gone: {error}");
+    }
+}
+
+async fn run<R, W>(
+    connection: Connection<R, W>,
+    address: Option<SocketAddr>,
+    mut handler: impl Handler,
+    options: &Options,
+    stop: watch::Receiver<bool>,
+) -> End
+where
+    R: AsyncRead + Send + Unpin + 'static,
+    W: AsyncWrite + Send + Unpin + 'static,
+{
+    let (receiver, sender) = connection.split();
+    let mut receiver = receiver.boxed();
+    let (queue, frames) = mpsc::channel(options.queue.max(1));
+    let (closing, closed) = watch::channel(false);
+    let (finishing, finish) = watch::channel(false);
+    let peer = Peer { address, queue, closing };
+    let mut write = std::pin::pin!(write(sender, frames, options.ping_interval, finish));
+    let read = read(&mut receiver, &mut handler, &peer, options, [stop, closed]);
+    let end = tokio::select! {
+        end = read => {
+            // What was queued before the end still goes: a peer may have ended its direction alone.
+            finishing.send_replace(true);
+            match timeout(options.shutdown, &mut write).await.unwrap_or(Err(SendError::Timeout)) {
+                Err(error) if matches!(end, End::Closed | End::Shutdown) => End::Send(error),
+                _ => end,
+            }
+        }
+        result = &mut write => match result {
+            Ok(()) => End::Closed,
+            Err(error) => End::Send(error),
+        },
+    };
+    handler.disconnected(&peer, &end).await;
+    end
+}
+
+/// Receives until the end, one frame after the other.
+async fn read(
+    receiver: &mut Receiver<Box<dyn AsyncRead + Send + Unpin>>,
+    handler: &mut impl Handler,
+    peer: &Peer,
+    options: &Options,
+    [mut stop, mut closed]: [watch::Receiver<bool>; 2],
+) -> End {
+    if let Err(error) = handler.connected(peer).await {
+        return End::Handler(error);
+    }
+    let mut pings = Allowance::new(options.pings_per_second);
+    loop {
+        let frame = tokio::select! {
+            biased;
+            () = requested(&mut stop) => return End::Shutdown,
+            () = requested(&mut closed) => return End::Closed,
+            frame = receiver.next_frame() => frame,
+        };
+        let mut frame = match frame {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return End::Closed,
+            Err(error) => return End::Receive(error),
+        };
+        let handled = if frame.status().is_ping() {
+            pings.take().await;
+            handler.ping_received(peer, &mut frame).await
+        } else {
+            handler.received(peer, &mut frame).await
+        };
+        // The peer's fault comes before what the handler made of it.
+        if let Err(error) = frame.finish().await {
+            return End::Receive(error);
+        }
+        if let Err(error) = handled {
+            return End::Handler(error);
+        }
+    }
+}
+
+/// Sends what is queued, and pings when nothing is; once it is to finish, sends the rest and ends our direction.
+async fn write<W: AsyncWrite + Unpin>(
+    mut sender: Sender<W>,
+    mut frames: mpsc::Receiver<OutgoingFrame<'static>>,
+    ping_interval: Option<Duration>,
+    mut finish: watch::Receiver<bool>,
+) -> Result<(), SendError> {
+    loop {
+        let ping = async {
+            match ping_interval {
+                Some(interval) => sleep(interval).await,
+                None => std::future::pending().await,
+            }
+        };
+        let frame = tokio::select! {
+            frame = frames.recv() => frame,
+            () = requested(&mut finish) => {
+                frames.close();
+                break;
+            }
+            () = ping => {
+                sender.send_ping().await?;
+                continue;
+            }
+        };
+        match frame {
+            Some(frame) => sender.send_frame(frame).await?,
+            None => break,
+        }
+    }
+    while let Some(frame) = frames.recv().await {
+        sender.send_frame(frame).await?;
+    }
+    sender.shutdown().await
+}
+
+/// Ready once it is requested; never, if nobody can request it any more.
+async fn requested(request: &mut watch::Receiver<bool>) {
+    if request.wait_for(|requested| *requested).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// So many of something in a second; who wants more has to wait.
+struct Allowance {
+    each: Duration,
+    /// When as many have been taken as were allowed; up to a second of it may be saved.
+    spent_until: Instant,
+}
+
+impl Allowance {
+    fn new(per_second: u32) -> Self {
+        Self { each: Duration::from_secs(1) / per_second.max(1), spent_until: Instant::now() }
+    }
+
+    async fn take(&mut self) {
+        let now = Instant::now();
+        self.spent_until = self.spent_until.max(now.checked_sub(Duration::from_secs(1)).unwrap_or(now));
+        self.spent_until += self.each;
+        if self.spent_until > now {
+            sleep(self.spent_until - now).await;
+        }
+    }
+}

@@ -1,0 +1,517 @@
+//! Handlers, over in-memory streams and over TCP.
+
+use std::collections::HashMap;
+use std::future::pending;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tej_std::service::{End, Failed, Frame, Gone, Handler, NotQueued, Options, Peer, serve};
+use tej_std::{
+    Admission, Config, Connection, OutgoingFrame, ReceiveError, SendError, Server, Status, Timeouts, Trouble,
+    connect,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, timeout};
+
+fn over(
+    stream: DuplexStream,
+    config: &Config,
+) -> Connection<ReadHalf<DuplexStream>, WriteHalf<DuplexStream>> {
+    let (read, write) = split(stream);
+    Connection::new(read, write, config)
+}
+
+fn message(text: &str) -> OutgoingFrame<'static> {
+    OutgoingFrame::new(Status::ZERO).message(text.to_owned())
+}
+
+/// Writes down every call, and echoes messages.
+#[derive(Clone, Default)]
+struct Diary(Arc<Mutex<Vec<String>>>);
+
+impl Diary {
+    fn note(&self, line: impl Into<String>) {
+        self.0.lock().unwrap().push(line.into());
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Handler for Diary {
+    async fn connected(&mut self, peer: &Peer) -> Result<(), Failed> {
+        self.note("connected");
+        peer.send(message("welcome")).await?;
+        Ok(())
+    }
+
+    async fn received(&mut self, peer: &Peer, frame: &mut Frame<'_>) -> Result<(), Failed> {
+        let mut files = Vec::new();
+        while let Some(mut file) = frame.next_file().await? {
+            let mut content = String::new();
+            file.read_to_string(&mut content).await?;
+            files.push(format!("{}={content}", String::from_utf8_lossy(file.name())));
+        }
+        let text = String::from_utf8(frame.message().await?)?;
+        self.note(format!("received {} {} {text}", frame.status().value(), files.join(",")));
+        match text.as_str() {
+            "fail" => Err("the handler has had enough".into()),
+            "panic" => panic!("a handler may panic"),
+            "close" => {
+                peer.send(message("goodbye")).await?;
+                peer.close();
+                Ok(())
+            }
+            _ => Ok(peer.send(message(&text)).await?),
+        }
+    }
+
+    async fn ping_received(&mut self, _: &Peer, frame: &mut Frame<'_>) -> Result<(), Failed> {
+        self.note(format!("ping {}", String::from_utf8(frame.message().await?)?));
+        Ok(())
+    }
+
+    async fn disconnected(&mut self, peer: &Peer, end: &End) {
+        assert_eq!(peer.send(message("too late")).await, Err(Gone));
+        self.note(format!("disconnected: {end}"));
+    }
+}
+
+/// The messages that come until the stream ends.
+async fn messages<R: tokio::io::AsyncRead + Unpin>(
+    receiver: &mut tej_std::Receiver<R>,
+) -> Result<Vec<String>, ReceiveError> {
+    let mut messages = Vec::new();
+    while let Some(mut frame) = receiver.next_frame().await? {
+        messages.push(String::from_utf8(frame.message().await?).unwrap());
+    }
+    Ok(messages)
+}
+
+// case 29
+#[tokio::test]
+async fn every_event_is_told_and_a_half_closed_peer_still_gets_its_replies() {
+    let (ours, theirs) = duplex(64);
+    let diary = Diary::default();
+    let serving = serve(over(ours, &Config::default()), None, diary.clone(), &DEFAULT);
+    let client = async {
+        let (mut receiver, mut sender) = over(theirs, &Config::default()).split();
+        let long = "x".repeat(1000);
+        let send = async {
+            sender.send_frame(message("one").bytes("a", "1").bytes("b", "2")).await.unwrap();
+            sender.send_frame(OutgoingFrame::new(Status::PING).message("still here")).await.unwrap();
+            sender.send_message(Status::new(7).unwrap(), long.as_bytes()).await.unwrap();
+            sender.shutdown().await.unwrap();
+        };
+        let receive = async {
+            // Everything has been sent before anything is taken.
+            sleep(Duration::from_millis(20)).await;
+            messages(&mut receiver).await.unwrap()
+        };
+        let ((), received) = tokio::join!(send, receive);
+        assert_eq!(received, ["welcome", "one", &long]);
+    };
+    let (end, ()) = tokio::join!(serving, client);
+    assert!(matches!(end, End::Closed), "{end}");
+    let lines = diary.lines();
+    assert_eq!(lines[..3], ["connected", "received 0 a=1,b=2 one", "ping still here"]);
+    assert!(lines[3].starts_with("received 7  xxx"));
+    assert_eq!(lines[4], "disconnected: closed");
+}
+
+#[tokio::test]
+async fn a_handler_ends_its_connection_by_an_error_or_by_closing_it() {
+    for (text, last, end) in
+        [("fail", "welcome", "the handler has had enough"), ("close", "goodbye", "closed")]
+    {
+        let (ours, theirs) = duplex(1 << 16);
+        let diary = Diary::default();
+        let serving = serve(over(ours, &Config::default()), None, diary.clone(), &DEFAULT);
+        let client = async {
+            let (mut receiver, mut sender) = over(theirs, &Config::default()).split();
+            sender.send_message(Status::ZERO, text.as_bytes()).await.unwrap();
+            messages(&mut receiver).await.unwrap()
+        };
+        let (_, received) = tokio::join!(serving, client);
+        assert_eq!(received.last().unwrap(), last);
+        assert_eq!(diary.lines().last().unwrap(), &format!("disconnected: {end}"));
+    }
+}
+
+#[tokio::test]
+async fn the_peers_fault_ends_the_connection_whatever_the_handler_makes_of_it() {
+    let (ours, mut theirs) = duplex(1 << 16);
+    let diary = Diary::default();
+    let frame = b"\x80\x01\0\0\0\0\0\0\0\x01\0\x01n\0\0\0\0\0\0\0\x05ab";
+    theirs.write_all(frame).await.unwrap();
+    theirs.shutdown().await.unwrap();
+    let end = serve(over(ours, &Config::default()), None, diary.clone(), &DEFAULT).await;
+    assert!(matches!(end, End::Receive(ReceiveError::Decode(_))), "{end}");
+    assert_eq!(diary.lines().len(), 2, "{:?}", diary.lines());
+}
+
+// case 34
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_pings_is_taken_slowly() {
+    for (rate, pings) in [(1, 20), (10, 100)] {
+        let (ours, theirs) = duplex(64);
+        let options = Options { pings_per_second: rate, ..DEFAULT };
+        let serving = serve(over(ours, &Config::default()), None, Diary::default(), &options);
+        let start = Instant::now();
+        let client = async {
+            let (mut receiver, mut sender) = over(theirs, &Config::default()).split();
+            let send = async {
+                for _ in 0..pings {
+                    sender.send_ping().await.unwrap();
+                }
+                sender.shutdown().await.unwrap();
+            };
+            tokio::join!(send, messages(&mut receiver)).1.unwrap();
+        };
+        tokio::join!(serving, client);
+        let seconds = start.elapsed().as_secs();
+        let least = u64::from(pings / rate) - 1;
+        assert!((least..=least + 1).contains(&seconds), "{pings} pings in {seconds} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_is_filled_with_pings() {
+    let (ours, theirs) = duplex(1 << 16);
+    let options = Options { ping_interval: Some(Duration::from_secs(5)), ..DEFAULT };
+    let serving = serve(over(ours, &Config::default()), None, Diary::default(), &options);
+    let client = async {
+        let (mut receiver, mut sender) = over(theirs, &Config::default()).split();
+        let start = Instant::now();
+        let mut pings = Vec::new();
+        while pings.len() < 3 {
+            let frame = receiver.next_frame().await.unwrap().unwrap();
+            if frame.status().is_ping() {
+                pings.push(start.elapsed().as_secs());
+            }
+        }
+        sender.shutdown().await.unwrap();
+        pings
+    };
+    let (_, pings) = tokio::join!(serving, client);
+    assert_eq!(pings, [5, 10, 15]);
+}
+
+/// Waits for a word before it takes the next frame.
+struct Slow(Arc<AtomicUsize>);
+
+impl Handler for Slow {
+    async fn received(&mut self, _: &Peer, _: &mut Frame<'_>) -> Result<(), Failed> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        pending().await
+    }
+}
+
+// case 32
+#[tokio::test]
+async fn a_slow_handler_is_back_pressure_and_not_memory() {
+    let (ours, mut theirs) = duplex(4096);
+    let config = Config { receive_buffer: 16 * 1024, ..Config::default() };
+    let handled = Arc::new(AtomicUsize::new(0));
+    let serving = tokio::spawn({
+        let handler = Slow(Arc::clone(&handled));
+        async move { serve(over(ours, &config), None, handler, &DEFAULT).await }
+    });
+    let frame = [&b"\x80\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x04\0"[..], &[b'm'; 1024]].concat();
+    let mut taken = 0;
+    while let Ok(written) = timeout(Duration::from_millis(200), theirs.write(&frame)).await {
+        taken += written.unwrap();
+    }
+    assert_eq!(handled.load(Ordering::Relaxed), 1);
+    // The line's 4 KiB, and what was read ahead.
+    assert!(taken < 4096 + 16 * 1024, "{taken} bytes were taken");
+    serving.abort();
+}
+
+/// Keeps its peer for others to send to.
+struct Open(Option<oneshot::Sender<Peer>>);
+
+impl Handler for Open {
+    async fn connected(&mut self, peer: &Peer) -> Result<(), Failed> {
+        if let Some(give) = self.0.take() {
+            give.send(peer.clone()).unwrap();
+        }
+        Ok(())
+    }
+
+    async fn received(&mut self, _: &Peer, _: &mut Frame<'_>) -> Result<(), Failed> {
+        Ok(())
+    }
+}
+
+// case 35
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_of_many_senders_never_mix() {
+    const SENDERS: usize = 20;
+    const FRAMES: usize = 25;
+    let (ours, theirs) = duplex(100);
+    let (give, given) = oneshot::channel();
+    let serving =
+        tokio::spawn(
+            async move { serve(over(ours, &Config::default()), None, Open(Some(give)), &DEFAULT).await },
+        );
+    let peer = given.await.unwrap();
+    for sender in 0..SENDERS {
+        let peer = peer.clone();
+        tokio::spawn(async move {
+            for number in 0..FRAMES {
+                let content = vec![u8::try_from(sender).unwrap(); 500 + number];
+                let text = format!("{sender} {number}");
+                let frame = message(&text).bytes("first", content.clone()).bytes("second", content);
+                peer.send(frame).await.unwrap();
+            }
+        });
+    }
+    let (mut receiver, mut sender) = over(theirs, &Config::default()).split();
+    let mut next = HashMap::new();
+    for _ in 0..SENDERS * FRAMES {
+        let mut frame = receiver.next_frame().await.unwrap().unwrap();
+        let mut files = Vec::new();
+        while let Some(mut file) = frame.next_file().await.unwrap() {
+            let mut content = Vec::new();
+            file.read_to_end(&mut content).await.unwrap();
+            files.push(content);
+        }
+        let text = String::from_utf8(frame.message().await.unwrap()).unwrap();
+        let (from, number) = text.split_once(' ').unwrap();
+        let (from, number): (u8, usize) = (from.parse().unwrap(), number.parse().unwrap());
+        assert_eq!(files, [vec![from; 500 + number], vec![from; 500 + number]]);
+        let expected = next.entry(from).or_insert(0);
+        assert_eq!(number, *expected, "of sender {from}");
+        *expected += 1;
+    }
+    sender.shutdown().await.unwrap();
+    drop(receiver);
+    drop(sender);
+    serving.await.unwrap();
+}
+
+// case 25
+#[tokio::test(start_paused = true)]
+async fn the_queue_of_a_peer_that_takes_nothing_is_bounded_and_has_a_deadline() {
+    for queue in [1, 2, 16] {
+        let (ours, theirs) = duplex(8);
+        let timeouts = Timeouts { write: Some(Duration::from_secs(30)), ..Timeouts::PATIENT };
+        let config = Config { timeouts, ..Config::default() };
+        let (give, given) = oneshot::channel();
+        let options = Options { queue, ..DEFAULT };
+        let serving = serve(over(ours, &config), None, Open(Some(give)), &options);
+        let start = Instant::now();
+        let fill = async {
+            let peer = given.await.unwrap();
+            let mut queued = 0;
+            // One of them is taken from the queue, to be written.
+            for _ in 0..queue + 10 {
+                queued += usize::from(peer.try_send(message("more")).is_ok());
+                sleep(Duration::from_millis(1)).await;
+            }
+            assert_eq!(queued, queue + 1);
+            assert!(matches!(peer.try_send(message("more")), Err(NotQueued::Full(_))));
+            let waited = peer.send(message("more")).await;
+            assert_eq!(waited, Err(Gone));
+            assert!(matches!(peer.try_send(message("more")), Err(NotQueued::Gone)));
+        };
+        let (end, ()) = tokio::join!(serving, fill);
+        assert!(matches!(end, End::Send(SendError::Timeout)), "{end}");
+        assert!((30..32).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+        drop(theirs);
+    }
+}
+
+/// Pushes a large file as soon as it can, and counts what comes.
+struct Push(u64, Arc<Mutex<u64>>);
+
+impl Handler for Push {
+    async fn connected(&mut self, peer: &Peer) -> Result<(), Failed> {
+        let zeros = OutgoingFrame::new(Status::ZERO).reader("zeros", self.0, tokio::io::repeat(0));
+        Ok(peer.send(zeros).await?)
+    }
+
+    async fn received(&mut self, peer: &Peer, frame: &mut Frame<'_>) -> Result<(), Failed> {
+        while let Some(mut file) = frame.next_file().await? {
+            let n = tokio::io::copy(&mut file, &mut tokio::io::sink()).await?;
+            *self.1.lock().unwrap() += n;
+        }
+        peer.close();
+        Ok(())
+    }
+}
+
+// case 36
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_sides_push_64_mib_first_and_neither_waits_for_ever() {
+    const SIZE: u64 = 64 << 20;
+    let (ours, theirs) = duplex(1 << 16);
+    let side = |stream| {
+        let count = Arc::new(Mutex::new(0));
+        let handler = Push(SIZE, Arc::clone(&count));
+        let serving = tokio::spawn(async move {
+            let options = Options { shutdown: Duration::from_secs(60), ..DEFAULT };
+            serve(over(stream, &Config::default()), None, handler, &options).await
+        });
+        (serving, count)
+    };
+    let ((first, first_count), (second, second_count)) = (side(ours), side(theirs));
+    let both = timeout(Duration::from_secs(120), async { (first.await.unwrap(), second.await.unwrap()) });
+    let ends = both.await.expect("a deadlock");
+    assert!(matches!(ends, (End::Closed, End::Closed)), "{ends:?}");
+    assert_eq!((*first_count.lock().unwrap(), *second_count.lock().unwrap()), (SIZE, SIZE));
+}
+
+/// A server with its address, what stops it, and what it ended with.
+struct Running {
+    address: std::net::SocketAddr,
+    stop: oneshot::Sender<()>,
+    ended: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+async fn start<H: Handler + 'static>(
+    server: Server,
+    options: Options,
+    mut handler: impl FnMut() -> H + Send + 'static,
+) -> Running {
+    let address = server.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel();
+    let ended = tokio::spawn(async move {
+        let stopped = async { stopped.await.unwrap() };
+        server.serve(move |_| handler(), options, stopped).await
+    });
+    Running { address, stop, ended }
+}
+
+async fn local() -> Server {
+    Server::bind("127.0.0.1:0", Config::default()).await.unwrap()
+}
+
+// case 31
+#[tokio::test]
+async fn a_handler_that_panics_takes_down_its_own_connection_alone() {
+    let diary = Diary::default();
+    let running = start(local().await, DEFAULT, {
+        let diary = diary.clone();
+        move || diary.clone()
+    })
+    .await;
+    let (mut other, mut to_other) = connect(running.address, &Config::default()).await.unwrap().split();
+    let (mut receiver, mut sender) = connect(running.address, &Config::default()).await.unwrap().split();
+    sender.send_message(Status::ZERO, b"panic").await.unwrap();
+    // It is gone; whether the welcome came first is of no interest.
+    let _ = timeout(Duration::from_secs(10), messages(&mut receiver)).await.expect("it hangs");
+    to_other.send_message(Status::ZERO, b"fine").await.unwrap();
+    to_other.shutdown().await.unwrap();
+    assert_eq!(messages(&mut other).await.unwrap(), ["welcome", "fine"]);
+    running.stop.send(()).unwrap();
+    running.ended.await.unwrap().unwrap();
+}
+
+// case 33
+#[tokio::test]
+async fn a_shutdown_lets_frames_end_and_gives_up_at_its_deadline() {
+    let options = Options { shutdown: Duration::from_millis(1500), ..DEFAULT };
+    let diary = Diary::default();
+    let running = start(local().await, options, {
+        let diary = diary.clone();
+        move || diary.clone()
+    })
+    .await;
+    // One is idle, one inside a frame that it goes on with, one inside a frame for ever.
+    let (mut idle, _keep) = connect(running.address, &Config::default()).await.unwrap().split();
+    let (mut slow, mut to_slow) = connect(running.address, &Config::default()).await.unwrap().split();
+    let (mut stuck, mut to_stuck) = connect(running.address, &Config::default()).await.unwrap().split();
+    for (receiver, sender) in [(&mut slow, &mut to_slow), (&mut stuck, &mut to_stuck)] {
+        receiver.next_frame().await.unwrap().unwrap().finish().await.unwrap();
+        sender.start_frame(Status::ZERO, 0).await.unwrap();
+        sender.start_message(4).await.unwrap();
+        sender.push().await.unwrap();
+    }
+    sleep(Duration::from_millis(200)).await;
+    let stopping = Instant::now();
+    running.stop.send(()).unwrap();
+    assert_eq!(messages(&mut idle).await.unwrap(), ["welcome"]);
+    assert!(stopping.elapsed() < Duration::from_millis(1000), "an idle connection ends at once");
+    to_slow.payload_space().await.unwrap()[..4].copy_from_slice(b"slow");
+    to_slow.commit_payload(4).unwrap();
+    to_slow.push().await.unwrap();
+    assert_eq!(messages(&mut slow).await.unwrap(), ["slow"]);
+    running.ended.await.unwrap().unwrap();
+    assert!(stopping.elapsed() >= Duration::from_millis(1500), "it waited for the one that is stuck");
+    assert!(messages(&mut stuck).await.is_err() || stopping.elapsed() < Duration::from_secs(10));
+    assert!(connect(running.address, &Config::default()).await.is_err(), "it does not listen any more");
+    assert!(diary.lines().contains(&"disconnected: shut down".to_owned()), "{:?}", diary.lines());
+}
+
+// case 23
+#[tokio::test]
+async fn connections_over_the_caps_are_closed_and_those_below_are_served() {
+    for (admission, served) in [
+        (Admission { connections: 2, per_address: 9 }, 2),
+        (Admission { connections: 9, per_address: 3 }, 3),
+        (Admission { connections: 4, per_address: 4 }, 4),
+    ] {
+        let refused = Arc::new(AtomicUsize::new(0));
+        let server = local().await.with_admission(admission).with_watch({
+            let refused = Arc::clone(&refused);
+            move |trouble| {
+                assert!(matches!(trouble, Trouble::Refused { .. }), "{trouble}");
+                refused.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let running = start(server, DEFAULT, Diary::default).await;
+        let mut open = Vec::new();
+        for _ in 0..served {
+            let (mut receiver, sender) = connect(running.address, &Config::default()).await.unwrap().split();
+            assert!(receiver.next_frame().await.unwrap().is_some());
+            open.push((receiver, sender));
+        }
+        for _ in 0..3 {
+            let (mut receiver, _sender) = connect(running.address, &Config::default()).await.unwrap().split();
+            assert!(!matches!(receiver.next_frame().await, Ok(Some(_))), "it was served");
+        }
+        assert_eq!(refused.load(Ordering::Relaxed), 3);
+        // One goes, one comes.
+        drop(open.pop());
+        let again = async {
+            loop {
+                let (mut receiver, sender) =
+                    connect(running.address, &Config::default()).await.unwrap().split();
+                if let Ok(Some(_)) = receiver.next_frame().await {
+                    break sender;
+                }
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(Duration::from_secs(10), again).await.expect("a place is given back");
+        drop(open);
+        running.stop.send(()).unwrap();
+        running.ended.await.unwrap().unwrap();
+    }
+}
+
+// case 25
+#[tokio::test]
+async fn a_peer_that_stops_reading_delays_nobody_else() {
+    let running = start(local().await, DEFAULT, || Push(u64::MAX / 2, Arc::default())).await;
+    // It is sent more than it will ever take.
+    let deaf = connect(running.address, &Config::default()).await.unwrap();
+    for _ in 0..5 {
+        let (mut receiver, _sender) = connect(running.address, &Config::default()).await.unwrap().split();
+        let mut frame = receiver.next_frame().await.unwrap().unwrap();
+        let mut file = frame.next_file().await.unwrap().unwrap();
+        let mut some = vec![1; 1 << 20];
+        timeout(Duration::from_secs(10), file.read_exact(&mut some)).await.expect("it waits").unwrap();
+        assert_eq!(some, vec![0; 1 << 20]);
+    }
+    drop(deaf);
+    running.ended.abort();
+}
+
+const DEFAULT: Options =
+    Options { queue: 16, ping_interval: None, pings_per_second: 10, shutdown: Duration::from_secs(10) };
