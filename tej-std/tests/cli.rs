@@ -643,7 +643,7 @@ fn a_file_size_limit_refuses_the_file_alone() {
 #[cfg(target_os = "linux")]
 #[test]
 fn announcements_cost_no_memory() {
-    let mut recv = Tej::start(&["recv", "--listen", "127.0.0.1:0", "--json"]);
+    let mut recv = Tej::start(&["recv", "--listen", "127.0.0.1:0", "--json", "--max-per-address", "500"]);
     let addr = recv.listening();
     // Warm: what a first few connections leave behind is not what one costs.
     for _ in 0..300 {
