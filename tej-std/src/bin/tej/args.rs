@@ -156,6 +156,9 @@ pub(crate) struct DecodeArgs {
     /// What to read; - or nothing is standard input.
     #[arg(value_name = "FILE|-")]
     pub(crate) input: Option<PathBuf>,
+    /// Show every field with its bytes and its offset instead; for a faulty stream, also what is probably wrong.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) explain: bool,
     /// Print one JSON object per line on standard output, and nothing else there.
     #[arg(long)]
     pub(crate) json: bool,

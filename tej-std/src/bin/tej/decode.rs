@@ -7,6 +7,7 @@ use tokio::io::AsyncRead;
 
 use crate::Stop;
 use crate::args::DecodeArgs;
+use crate::explain;
 use crate::intake::Intake;
 use crate::outgoing::is_standard;
 use crate::report::{Failure, Reporter};
@@ -23,6 +24,9 @@ pub(crate) async fn run(args: DecodeArgs, reporter: &Reporter) -> Result<(), Sto
         },
         _ => Box::new(tokio::io::stdin()),
     };
+    if args.explain {
+        return reporter.settle(CONN, explain::run(input, reporter).await).await;
+    }
     let mut receiver = Receiver::new(input, &config(None));
     let outcome = tokio::select! {
         outcome = frames(&mut receiver, reporter) => outcome,

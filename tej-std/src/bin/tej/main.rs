@@ -3,6 +3,7 @@
 mod args;
 mod decode;
 mod encode;
+mod explain;
 mod intake;
 mod outgoing;
 mod ping;

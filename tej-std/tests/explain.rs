@@ -1,0 +1,101 @@
+//! `tej decode --explain`, on the real binary.
+
+mod common;
+
+use std::io::Write;
+use std::process::Stdio;
+
+use common::Tej;
+
+/// What it prints, and its exit status.
+fn explain(stream: &[u8]) -> (String, Option<i32>) {
+    let mut command = Tej::command(&["decode", "--explain"]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    // It may have seen enough before it has read all.
+    let _ = child.stdin.take().unwrap().write_all(stream);
+    let output = child.wait_with_output().unwrap();
+    (String::from_utf8(output.stdout).unwrap(), output.status.code())
+}
+
+/// A frame with a file whose name is announced as `name_len` bytes.
+fn frame(name_len: u16, name: &str, content: &[u8], message: &[u8]) -> Vec<u8> {
+    let mut frame = b"\x94\x01\0\0\0\0\0\0\0\x01".to_vec();
+    frame.extend(name_len.to_be_bytes());
+    frame.extend(name.as_bytes());
+    frame.extend((content.len() as u64).to_be_bytes());
+    frame.extend(content);
+    frame.extend((message.len() as u64).to_be_bytes());
+    frame.extend(message);
+    frame
+}
+
+#[test]
+fn every_field_has_its_offset_its_bytes_and_its_meaning() {
+    let ping = b"\x82\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    let stream = [&frame(5, "a.txt", b"hi", "é\u{1b}".as_bytes())[..], ping].concat();
+    let (text, code) = explain(&stream);
+    let expected = "\
+offset    bytes                      field
+00000000  94                         start bit 1, status 20
+00000001  01                         version 1
+00000002  00 00 00 00 00 00 00 01    number of files: 1
+0000000a  00 05                      length of the file's name: 5
+0000000c  61 2e 74 78 74             name: a.txt
+00000011  00 00 00 00 00 00 00 02    length of the file: 2
+00000019  68 69                      file data, 2 bytes: hi
+0000001b  00 00 00 00 00 00 00 03    length of the message: 3
+00000023  c3 a9 1b                   message, 3 bytes: é\\u{1b}
+                                     end of the frame: 38 bytes
+00000026  82                         start bit 1, status 2, a ping
+00000027  01                         version 1
+00000028  00 00 00 00 00 00 00 00    number of files: 0
+00000030  00 00 00 00 00 00 00 00    length of the message: 0
+                                     end of the frame: 18 bytes
+";
+    assert_eq!(text, expected);
+    assert_eq!(code, Some(0));
+}
+
+#[test]
+fn payload_of_any_size_takes_a_line() {
+    let (text, code) = explain(&frame(1, "n", &vec![0xab; 300_000], b""));
+    assert!(text.contains("ab ab ab ab ab ab ab ab …  file data, 300000 bytes\n"), "{text}");
+    assert_eq!((text.lines().count(), code), (10, Some(0)));
+}
+
+#[test]
+fn the_likely_cause_of_a_fault_is_told() {
+    let characters = "counts name characters instead of bytes";
+    // Such a name swallows the first bytes of the file's length, so that it is huge or, with many zeros, short.
+    for name in ["é", "éa", "日本語", "naïve café.txt"] {
+        let count = u16::try_from(name.chars().count()).unwrap();
+        for content in [&b""[..], b"x", &[7; 1000]] {
+            assert_likely(&frame(count, name, content, b"m"), characters);
+        }
+    }
+    let good = frame(2, "é", b"data", b"m");
+    assert_likely(&[&good[..], b"\0"].concat(), "a length in the frame that ends here is too small");
+    assert_likely(b"GET / HTTP/1.1\r\n", "an HTTP request");
+    assert_likely(b"\x16\x03\x01\x02\0\x01", "TLS");
+    assert_likely(b"\0", "does not speak TEJ");
+    assert_likely(b"\x80\x02", "a version that this program does not know");
+    assert_likely(b"\x80\x01\x05\0\0\0\0\0\0\0", "lowest byte first (5 would make sense)");
+    assert_likely(b"\x80\x01\0\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff", "lost its place");
+    for cut in 1..good.len() {
+        let (text, code) = explain(&good[..cut]);
+        assert!(text.contains("the peer closed the connection, or stopped"), "{cut}: {text}");
+        // Behind the file's head of 22 bytes, and behind the message's length.
+        let inside_payload = (22..26).contains(&cut) || cut == 34;
+        assert_eq!(text.contains("of the announced bytes to come"), inside_payload, "{cut}: {text}");
+        assert_eq!(code, Some(1));
+    }
+}
+
+fn assert_likely(stream: &[u8], cause: &str) {
+    let (text, code) = explain(stream);
+    let likely = text.lines().find(|line| line.starts_with("likely: ")).unwrap_or_else(|| panic!("{text}"));
+    assert!(likely.contains(cause), "{stream:02x?}: {text}");
+    assert!(text.contains("FAULT: "), "{text}");
+    assert_eq!(code, Some(1));
+}
