@@ -29,6 +29,8 @@ pub(crate) enum Command {
     Ping(PingArgs),
     Encode(EncodeArgs),
     Decode(DecodeArgs),
+    Completions(CompletionsArgs),
+    Man(ManArgs),
 }
 
 impl Command {
@@ -37,7 +39,7 @@ impl Command {
             Self::Send(args) => args.json,
             Self::Recv(args) => args.json,
             Self::Decode(args) => args.json,
-            Self::Ping(_) | Self::Encode(_) => false,
+            Self::Ping(_) | Self::Encode(_) | Self::Completions(_) | Self::Man(_) => false,
         }
     }
 }
@@ -162,6 +164,26 @@ pub(crate) struct DecodeArgs {
     /// Print one JSON object per line on standard output, and nothing else there.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Prints what a shell needs to complete the options of tej.
+#[derive(Args, Debug)]
+#[command(after_help = "For bash, in ~/.bashrc:  source <(tej completions bash)
+For zsh, in a directory of $fpath:  tej completions zsh > _tej
+For fish:  tej completions fish > ~/.config/fish/completions/tej.fish")]
+pub(crate) struct CompletionsArgs {
+    /// The shell.
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Writes the manual pages of tej and its commands.
+#[derive(Args, Debug)]
+#[command(after_help = "To read one:  tej man --dir pages && man -l pages/tej-send.1
+To install them:  tej man --dir ~/.local/share/man/man1")]
+pub(crate) struct ManArgs {
+    /// Write them into this directory, which is created if need be.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) dir: PathBuf,
 }
 
 /// What goes into a frame beside its files.

@@ -5,6 +5,7 @@ mod decode;
 mod encode;
 mod explain;
 mod intake;
+mod manual;
 mod outgoing;
 mod ping;
 mod recv;
@@ -57,6 +58,8 @@ async fn run(command: Command) -> Result<(), Stop> {
         Command::Ping(args) => ping::run(args, &reporter).await,
         Command::Encode(args) => encode::run(args, &reporter).await,
         Command::Decode(args) => decode::run(args, &reporter).await,
+        Command::Completions(args) => manual::completions(&args, &reporter).await,
+        Command::Man(args) => manual::pages(&args, &reporter).await,
     };
     reporter.finish().await;
     if outcome.is_ok() && reporter.has_failed() { Err(Stop::Failed) } else { outcome }

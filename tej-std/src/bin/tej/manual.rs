@@ -1,0 +1,30 @@
+//! `tej completions` and `tej man`: what the command line's definition is good for beside parsing.
+
+use std::io;
+
+use clap::CommandFactory;
+
+use crate::Stop;
+use crate::args::{Cli, CompletionsArgs, ManArgs};
+use crate::report::{Failure, Reporter};
+
+pub(crate) async fn completions(args: &CompletionsArgs, reporter: &Reporter) -> Result<(), Stop> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "tej", &mut script);
+    let written = match io::Write::write_all(&mut io::stdout(), &script) {
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|error| Failure::io("standard output", &error)),
+    };
+    reporter.settle(NO_CONNECTION, written).await
+}
+
+pub(crate) async fn pages(args: &ManArgs, reporter: &Reporter) -> Result<(), Stop> {
+    let written = std::fs::create_dir_all(&args.dir)
+        .and_then(|()| clap_mangen::generate_to(Cli::command(), &args.dir))
+        .map_err(|error| Failure::io(&args.dir.display().to_string(), &error));
+    reporter.settle(NO_CONNECTION, written).await
+}
+
+/// Stands where there is no connection.
+const NO_CONNECTION: u64 = 0;
