@@ -266,7 +266,9 @@ impl Server {
         let mut shutdown = std::pin::pin!(shutdown);
         let outcome = loop {
             tokio::select! {
+                biased;
                 () = &mut shutdown => break Ok(()),
+                Some(ended) = peers.join_next() => report(ended),
                 accepted = self.accept() => match accepted {
                     Ok((connection, address)) => {
                         let (handler, stop) = (handler(address), stop.clone());
@@ -279,7 +281,6 @@ impl Server {
                     }
                     Err(error) => break Err(error),
                 },
-                Some(ended) = peers.join_next() => report(ended),
             }
         };
         stopping.send_replace(true);
@@ -324,6 +325,7 @@ where
     let mut write = std::pin::pin!(write(sender, frames, options.ping_interval, finish));
     let read = read(&mut receiver, &mut handler, &peer, options, [stop, closed]);
     let end = tokio::select! {
+        biased;
         end = read => {
             // What was queued before the end still goes: a peer may have ended its direction alone.
             finishing.send_replace(true);
@@ -396,6 +398,7 @@ async fn write<W: AsyncWrite + Unpin>(
             }
         };
         let frame = tokio::select! {
+            biased;
             frame = frames.recv() => frame,
             () = requested(&mut finish) => {
                 frames.close();
