@@ -8,6 +8,7 @@
 mod bench;
 mod calls;
 mod cargo;
+mod cases;
 mod coverage;
 mod demo;
 mod document;
@@ -63,6 +64,7 @@ enum Task {
     Coverage(coverage::Options),
     Mutants(mutants::Options),
     Prove(prove::Options),
+    Cases(cases::Options),
     Setup(setup::Options),
 }
 
@@ -78,6 +80,7 @@ fn main() -> ExitCode {
         Task::Coverage(options) => coverage::run(&workspace, &options),
         Task::Mutants(options) => mutants::run(&workspace, &options),
         Task::Prove(options) => prove::run(&workspace, &options),
+        Task::Cases(options) => cases::run(&workspace, &options),
         Task::Setup(options) => setup::run(&workspace, &options),
     });
     match outcome {
