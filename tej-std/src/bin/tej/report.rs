@@ -193,12 +193,8 @@ impl Reporter {
             visible.fetch_sub(1, Ordering::Relaxed);
             return hidden;
         }
-        let style = ProgressStyle::with_template(
-            "{msg:30!} {bar:30} {bytes:>11} / {total_bytes:11} {bytes_per_sec:>13} {eta:>5}",
-        )
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bar = ProgressBar::new(len).with_style(style).with_message(printable(name).into_owned());
-        Progress { bar: bars.add(bar), visible: Some(visible) }
+        let bar = bars.add(named_bar(name, len));
+        Progress { bar, visible: Some(visible) }
     }
 
     /// Waits until everything is written, however slow the reader; not for long once the process was asked to end.
@@ -446,6 +442,14 @@ enum Report<'a> {
     },
 }
 
+fn named_bar(name: &str, len: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template(
+        "{msg:30!} {bar:30} {bytes:>11} / {total_bytes:11} {bytes_per_sec:>13} {eta:>5}",
+    )
+    .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(len).with_style(style).with_message(printable(name).into_owned())
+}
+
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -463,3 +467,15 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 const SMALL: u64 = 4 << 20;
 /// More bars than that nobody can follow.
 const MAX_BARS: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // case 45
+    #[test]
+    fn the_name_on_a_progress_bar_is_escaped() {
+        let bar = named_bar("a\u{1b}[2J\n\u{202e}.jpg", 1);
+        assert_eq!(bar.message(), "a\\u{1b}[2J\\u{a}\\u{202e}.jpg");
+    }
+}

@@ -64,12 +64,15 @@ impl Formatter for SafeJson {
 }
 
 /// Control characters, the separators of lines and paragraphs, and characters that are invisible or change the
-/// direction of what follows.
+/// direction of what follows: all that Unicode calls default-ignorable or bidirectional controls, but for the selectors
+/// of U+FE00 to U+FE0F, which honest pictographs have.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -83,6 +86,22 @@ mod tests {
         assert_eq!(printable("a\u{1b}[2Jb\n\u{202e}c"), "a\\u{1b}[2Jb\\u{a}\\u{202e}c");
         assert_eq!(printable_bytes(b"a\xff\x07\xc3\xa9"), "a\\xff\\u{7}é");
         assert_eq!(printable_lines("a\tb\r\n\x1bc", "| "), "a\tb\n| \\u{1b}c");
+    }
+
+    // case 45
+    #[test]
+    fn what_moves_hides_or_reorders_is_escaped() {
+        let controls = (0..0x20).chain(0x7f..0xa0);
+        let bidi = [0x61c, 0x200e, 0x200f].into_iter().chain(0x202a..0x202f).chain(0x2066..0x206a);
+        let invisible = [0xad, 0x200b, 0x200d, 0x2028, 0x2029, 0x2060, 0x3164, 0xfeff, 0xe0020, 0xe0100];
+        for code in controls.chain(bidi).chain(invisible) {
+            let c = char::from_u32(code).unwrap();
+            assert_eq!(printable(&format!("a{c}b")), format!("a\\u{{{code:x}}}b"));
+        }
+        for honest in ["größe.txt", "日本語", "שלום", "مرحبا", "नमस्ते", "❤\u{fe0f}", "e\u{301}"]
+        {
+            assert_eq!(printable(honest), honest);
+        }
     }
 
     #[test]
