@@ -1,7 +1,7 @@
 //! What is done with received events, the same for every command that receives.
 
 use sha2::{Digest, Sha256};
-use tej_std::inbox::{Inbox, IncomingFile, Refusal};
+use tej_std::inbox::{Delivery, Inbox, IncomingFile, Refusal};
 use tej_std::{Event, FrameHeader};
 use tokio::task::block_in_place;
 
@@ -12,7 +12,7 @@ use crate::report::{Fate, FileReport, Progress, Reporter, hex};
 pub(crate) struct Intake<'a> {
     conn: u64,
     reporter: &'a Reporter,
-    inbox: Option<&'a Inbox>,
+    delivery: Option<Delivery>,
     digest: bool,
     header: Option<FrameHeader>,
     file: Option<File>,
@@ -21,7 +21,8 @@ pub(crate) struct Intake<'a> {
 
 impl<'a> Intake<'a> {
     pub(crate) fn new(conn: u64, reporter: &'a Reporter, inbox: Option<&'a Inbox>, digest: bool) -> Self {
-        Self { conn, reporter, inbox, digest, header: None, file: None, message: Message::default() }
+        let delivery = inbox.map(Inbox::delivery);
+        Self { conn, reporter, delivery, digest, header: None, file: None, message: Message::default() }
     }
 
     /// Takes the next event. At the end of a frame it returns the frame's head, and `frame_end` is not reported
@@ -48,6 +49,9 @@ impl<'a> Intake<'a> {
             Event::MessageStart { size } => self.message = Message::new(size, self.digest),
             Event::MessageData(bytes) => self.message.write(bytes),
             Event::FrameEnd => {
+                if let Some(delivery) = &mut self.delivery {
+                    delivery.end_frame();
+                }
                 let message = std::mem::take(&mut self.message);
                 let text = message.text.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());
                 self.reporter.message(self.conn, message.size, text, finish(message.hasher).as_deref()).await;
@@ -64,10 +68,10 @@ impl<'a> Intake<'a> {
         self.header.is_some()
     }
 
-    fn begin_file(&self, name: &[u8], size: u64) -> File {
-        let sink = match self.inbox {
+    fn begin_file(&mut self, name: &[u8], size: u64) -> File {
+        let sink = match &mut self.delivery {
             None => Sink::Discard,
-            Some(inbox) => match block_in_place(|| inbox.begin(name)) {
+            Some(delivery) => match block_in_place(|| delivery.begin(name, size)) {
                 Ok(incoming) => Sink::Store(incoming),
                 Err(refusal) => Sink::Refused(refusal),
             },
@@ -113,10 +117,10 @@ impl File {
             hasher.update(bytes);
         }
         if let Sink::Store(incoming) = &mut self.sink
-            && let Err(error) = block_in_place(|| incoming.write(bytes))
+            && let Err(refusal) = block_in_place(|| incoming.write(bytes))
         {
             // The rest of the file is drained, and the connection goes on.
-            self.sink = Sink::Refused(error.into());
+            self.sink = Sink::Refused(refusal);
         }
         self.bar.inc(bytes.len() as u64);
     }
