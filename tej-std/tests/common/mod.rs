@@ -60,6 +60,16 @@ impl Tej {
         }
     }
 
+    /// Reads events up to the end of the next file, and returns where it was stored or why it was not.
+    pub(crate) fn wait_for_file(&mut self) -> Result<String, String> {
+        let event = self.wait_for("file");
+        match (event["path"].as_str(), event["refused"].as_str()) {
+            (Some(path), None) => Ok(path.to_owned()),
+            (None, Some(why)) => Err(why.to_owned()),
+            _ => panic!("neither stored nor refused: {event}"),
+        }
+    }
+
     pub(crate) fn child(&mut self) -> &mut Child {
         &mut self.child
     }
@@ -96,6 +106,20 @@ impl Drop for Tej {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A frame of these files, without a message, as it goes over the wire.
+pub(crate) fn frame(files: &[(&[u8], &[u8])]) -> Vec<u8> {
+    let mut frame = vec![0x80, 1];
+    frame.extend((files.len() as u64).to_be_bytes());
+    for (name, bytes) in files {
+        frame.extend(u16::try_from(name.len()).unwrap().to_be_bytes());
+        frame.extend(*name);
+        frame.extend((bytes.len() as u64).to_be_bytes());
+        frame.extend(*bytes);
+    }
+    frame.extend([0; 8]);
+    frame
 }
 
 /// Every line must be one JSON object.

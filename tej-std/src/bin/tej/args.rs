@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use tej_std::{Admission, Config, Limits, MinRate, Status, Timeouts};
 
 /// Moves files and messages between machines over TEJ v1, with almost no overhead.
@@ -84,8 +84,9 @@ pub(crate) struct SendArgs {
 /// bytes of files are counted and discarded.
 ///
 /// With --dir nothing is written outside of DIR, a file appears only when it is complete, and nothing is replaced: a
-/// name that is taken becomes "name (1).ext". A file that cannot be stored is reported and the exit status is 1. Names
-/// that begin with a dot are stored like others, so a home directory is no place for it.
+/// name that is taken becomes "name (1).ext" (but see --on-conflict). Names that begin with a dot are refused: with
+/// --allow-dotfiles a home directory is no place for DIR. A file that cannot be stored is reported, the connection goes
+/// on, and the exit status is 1.
 #[derive(Args, Debug)]
 pub(crate) struct RecvArgs {
     #[command(flatten)]
@@ -240,6 +241,8 @@ pub(crate) struct ReceiveArgs {
     /// Store received files in this directory, which is created if need be.
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
     /// Print the SHA-256 of everything received.
     #[arg(long)]
     pub(crate) digest: bool,
@@ -282,6 +285,44 @@ impl From<AdmissionArgs> for Admission {
     }
 }
 
+/// What may be stored, and how.
+#[derive(Args, Debug)]
+pub(crate) struct StoreArgs {
+    /// What to do with a file whose name is taken.
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t, requires = "dir", help_heading = WITH_DIR)]
+    pub(crate) on_conflict: Conflict,
+    /// Store files whose names, or directories, begin with a dot.
+    #[arg(long, requires = "dir", help_heading = WITH_DIR)]
+    pub(crate) allow_dotfiles: bool,
+    /// Force each file to the disk before it is reported.
+    #[arg(long, requires = "dir", help_heading = WITH_DIR)]
+    pub(crate) sync: bool,
+    /// Refuse larger files. A SIZE is a number of bytes, or of K, M, G or T, as in 64M or 1.5G (powers of 1024).
+    #[arg(long, value_name = "SIZE", value_parser = size, requires = "dir", help_heading = WITH_DIR)]
+    pub(crate) max_file: Option<u64>,
+    /// Refuse files of a frame beyond this size in all.
+    #[arg(long, value_name = "SIZE", value_parser = size, requires = "dir", help_heading = WITH_DIR)]
+    pub(crate) quota_frame: Option<u64>,
+    /// Refuse files of a connection beyond this size in all.
+    #[arg(long, value_name = "SIZE", value_parser = size, requires = "dir", help_heading = WITH_DIR)]
+    pub(crate) quota_client: Option<u64>,
+    /// Refuse files that would leave less of the file system free.
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "0", requires = "dir", help_heading = WITH_DIR)]
+    pub(crate) min_free: u64,
+}
+
+/// What becomes of a file whose name is taken.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum Conflict {
+    /// It becomes "name (1).ext"
+    #[default]
+    Rename,
+    /// It is refused
+    Refuse,
+    /// It replaces what has the name
+    Overwrite,
+}
+
 /// A file that is read from standard input.
 #[derive(Clone, Debug)]
 pub(crate) struct StdinFile {
@@ -306,6 +347,29 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A number of bytes, as people write it.
+fn size(text: &str) -> Result<u64, String> {
+    let help = || format!("{text:?} is not a size such as 500, 64M or 1.5G");
+    let (number, unit) = match text.char_indices().next_back() {
+        Some((at, suffix)) if suffix.is_ascii_alphabetic() => {
+            let power = "KMGT".find(suffix.to_ascii_uppercase()).ok_or_else(help)?;
+            (&text[..at], 1_u64 << (10 * (power + 1)))
+        }
+        _ => (text, 1),
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    // Nine digits of a fraction are exact enough, and cannot overflow with any unit.
+    let digits = |digits: &str| !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
+    if !digits(whole) || !digits(fraction) || fraction.len() > 9 {
+        return Err(help());
+    }
+    let scale = 10_u128.pow(u32::try_from(fraction.len()).map_err(|_| help())?);
+    let whole: u64 = whole.parse().map_err(|_| help())?;
+    let fraction: u128 = fraction.parse().map_err(|_| help())?;
+    let bytes = u128::from(whole) * u128::from(unit) + fraction * u128::from(unit) / scale;
+    u64::try_from(bytes).map_err(|_| format!("{text:?} is more than can be counted"))
+}
+
 fn status(text: &str) -> Result<Status, String> {
     let number: u64 = text.parse().map_err(|_| "a status is a number from 0 to 127")?;
     let byte = u8::try_from(number).map_err(|_| format!("status {number} is over 127"))?;
@@ -324,3 +388,46 @@ fn timeout(text: &str) -> Result<Duration, String> {
 
 /// How long a frame may take before its rate counts: a link may have to wake up.
 const GRACE: Duration = Duration::from_secs(30);
+/// Over the options that only mean something then.
+const WITH_DIR: &str = "With --dir";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("500", 500),
+            ("1K", 1024),
+            ("64m", 64 << 20),
+            ("1.5G", 3 << 29),
+            ("0.000000001T", 1099),
+            ("2T", 2 << 40),
+            ("18446744073709551615", u64::MAX),
+            ("16777215.5T", u64::MAX - (1 << 39) + 1),
+        ] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in [
+            "",
+            "K",
+            "-1",
+            "+1",
+            "1.",
+            ".5",
+            "1,5G",
+            "1 M",
+            "1MB",
+            "1é",
+            "1e3",
+            "NaN",
+            "18446744073709551616",
+            "16777216T",
+            "0.0000000001G",
+        ] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+}

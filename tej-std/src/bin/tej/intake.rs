@@ -94,7 +94,7 @@ impl<'a> Intake<'a> {
         let fate = match &stored {
             Ok(None) => Fate::Discarded,
             Ok(Some(path)) => Fate::Stored(path),
-            Err(refusal) => Fate::Refused(refusal.to_string()),
+            Err(refusal) => Fate::Refused(format!("{refusal}{}", remedy(refusal))),
         };
         let report = FileReport { name: &file.name, size: file.size, sha256: finish(file.hasher), fate };
         self.reporter.file(self.conn, &report).await;
@@ -154,6 +154,19 @@ impl Message {
         if let Some(hasher) = &mut self.hasher {
             hasher.update(bytes);
         }
+    }
+}
+
+/// How whoever runs the command can have such a file stored.
+fn remedy(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::DotFile => "; --allow-dotfiles stores them",
+        Refusal::Exists => "; --on-conflict rename keeps both",
+        Refusal::FileTooLarge { .. } => "; --max-file allows more",
+        Refusal::FrameQuota { .. } => "; --quota-frame allows more",
+        Refusal::ClientQuota { .. } => "; --quota-client allows more",
+        Refusal::NoSpace { floor: 1.., .. } => "; --min-free keeps less free",
+        _ => "",
     }
 }
 

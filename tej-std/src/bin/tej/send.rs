@@ -6,13 +6,13 @@ use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tej_std::inbox::Inbox;
+use tej_std::inbox::{Inbox, OnConflict, Policy};
 use tej_std::{Admission, Cap, Config, Connection, Limits, Server, Timeouts, Trouble};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use crate::Stop;
-use crate::args::{ReceiveArgs, SendArgs};
+use crate::args::{Conflict, ReceiveArgs, SendArgs};
 use crate::intake::Intake;
 use crate::outgoing::{NotSent, Outgoing, Refused};
 use crate::report::{Failure, Reporter};
@@ -131,7 +131,21 @@ pub(crate) async fn accept(server: &Server) -> Result<Connection, Failure> {
 
 pub(crate) fn open_inbox(args: &ReceiveArgs) -> Result<Option<Inbox>, Failure> {
     let Some(dir) = &args.dir else { return Ok(None) };
-    let opened = Inbox::open(dir);
+    let store = &args.store;
+    let policy = Policy {
+        on_conflict: match store.on_conflict {
+            Conflict::Rename => OnConflict::Rename,
+            Conflict::Refuse => OnConflict::Refuse,
+            Conflict::Overwrite => OnConflict::Overwrite,
+        },
+        dot_files: store.allow_dotfiles,
+        sync: store.sync,
+        max_file: store.max_file,
+        max_frame: store.quota_frame,
+        max_client: store.quota_client,
+        min_free: store.min_free,
+    };
+    let opened = Inbox::with_policy(dir, policy);
     opened.map(Some).map_err(|error| Failure::io(&format!("cannot open {}", dir.display()), &error))
 }
 

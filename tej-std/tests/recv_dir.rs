@@ -1,0 +1,250 @@
+//! What `tej recv --dir` makes of what strangers send, on the real binary.
+
+mod common;
+
+use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Stdio;
+
+use common::{Tej, frame};
+
+/// A `tej recv` into a directory, and one client of it.
+struct Receiver {
+    tej: Tej,
+    addr: String,
+    client: TcpStream,
+}
+
+impl Receiver {
+    fn start(dir: &Path, options: &[&str]) -> Self {
+        let mut tej = Tej::start(&[&command(dir), options].concat());
+        let addr = tej.listening();
+        let client = TcpStream::connect(&addr).unwrap();
+        Self { tej, addr, client }
+    }
+
+    /// Sends a frame of one file.
+    fn send(&mut self, name: &str, bytes: &[u8]) -> Result<String, String> {
+        self.client.write_all(&frame(&[(name.as_bytes(), bytes)])).unwrap();
+        self.tej.wait_for_file()
+    }
+
+    /// From here on as another client.
+    fn reconnect(&mut self) {
+        self.client = TcpStream::connect(&self.addr).unwrap();
+    }
+}
+
+// cases 39, 40, 44 and 53
+#[test]
+fn a_refused_file_is_drained_and_reported_and_the_connection_goes_on() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut receiver = Receiver::start(&scratch.path().join("in"), &[]);
+    let large = vec![b'x'; 1 << 20];
+    for (name, why) in [
+        ("../x", "'..'"),
+        ("/etc/x", "absolute"),
+        ("", "empty"),
+        ("a\0b", "'\\0'"),
+        ("a\\b", "'\\\\'"),
+        (".ssh/authorized_keys", "--allow-dotfiles"),
+    ] {
+        let refused = receiver.send(name, &large).unwrap_err();
+        assert!(refused.contains(why), "{name:?}: {refused}");
+    }
+    let good = receiver.send("good", &large).unwrap();
+    assert_eq!(fs::read(good).unwrap(), large);
+    assert_eq!(entries(&scratch.path().join("in")), ["good"]);
+    assert_eq!(entries(scratch.path()), ["in"]);
+}
+
+// case 53
+#[test]
+fn a_refused_file_makes_the_exit_status_1() {
+    for (name, code) in [("good", 0), (".bad", 1)] {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut recv = Tej::start(&[&command(scratch.path())[..], &["--once"]].concat());
+        let mut peer = TcpStream::connect(recv.listening()).unwrap();
+        peer.write_all(&frame(&[(name.as_bytes(), b"x")])).unwrap();
+        drop(peer);
+        let (events, status) = recv.finish();
+        assert_eq!(events.last().unwrap()["event"], "frame_end");
+        assert_eq!(status.code(), Some(code), "{name}");
+    }
+}
+
+// case 44
+#[test]
+fn dot_files_are_stored_where_they_are_allowed() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut receiver = Receiver::start(scratch.path(), &["--allow-dotfiles"]);
+    assert_eq!(receiver.send(".profile", b"x").unwrap(), scratch.path().join(".profile").to_str().unwrap());
+    assert!(receiver.send("a/.git/config", b"x").is_ok());
+    assert!(receiver.send(".tej-0.part", b"x").unwrap_err().contains("reserved"));
+    assert_eq!(entries(scratch.path()), [".profile", "a"]);
+}
+
+// case 43
+#[test]
+fn what_becomes_of_a_name_that_is_taken_is_for_the_receiver_to_say() {
+    for (policy, stored, content) in
+        [("rename", Some("a (1).txt"), "old"), ("refuse", None, "old"), ("overwrite", Some("a.txt"), "new")]
+    {
+        let scratch = tempfile::tempdir().unwrap();
+        fs::write(scratch.path().join("a.txt"), "old").unwrap();
+        let mut receiver = Receiver::start(scratch.path(), &["--on-conflict", policy]);
+        match (receiver.send("a.txt", b"new"), stored) {
+            (Ok(path), Some(name)) => {
+                assert_eq!(Path::new(&path), scratch.path().join(name));
+                assert_eq!(fs::read(path).unwrap(), b"new");
+            }
+            (Err(why), None) => assert!(why.contains("--on-conflict"), "{why}"),
+            (other, _) => panic!("{policy}: {other:?}"),
+        }
+        assert_eq!(fs::read_to_string(scratch.path().join("a.txt")).unwrap(), content);
+        assert!(receiver.send("b.txt", b"x").is_ok());
+    }
+}
+
+// case 42
+#[test]
+fn the_same_name_twice_in_a_frame_is_kept_twice() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut receiver = Receiver::start(scratch.path(), &[]);
+    receiver.client.write_all(&frame(&[(b"a", b"1"), (b"a", b"2"), (b"A", b"3")])).unwrap();
+    let contents: Vec<_> =
+        (0..3).map(|_| fs::read_to_string(receiver.tej.wait_for_file().unwrap()).unwrap()).collect();
+    assert_eq!(contents, ["1", "2", "3"]);
+    assert_eq!(entries(scratch.path()).len(), 3);
+}
+
+// case 51
+#[test]
+fn quotas_for_a_file_a_frame_and_a_client_hold() {
+    let scratch = tempfile::tempdir().unwrap();
+    let inbox = |name| scratch.path().join(name);
+    let mut receiver = Receiver::start(&inbox("file"), &["--max-file", "1K"]);
+    for (size, fits) in [(1023, true), (1024, true), (1025, false), (100_000, false), (1, true)] {
+        let sent = receiver.send("a", &vec![b'x'; size]);
+        assert_eq!(sent.is_ok(), fits, "{size}: {sent:?}");
+        assert!(fits || sent.unwrap_err().contains("--max-file"));
+    }
+    assert_eq!(entries(&inbox("file")).len(), 3);
+
+    let mut receiver = Receiver::start(&inbox("frame"), &["--quota-frame", "0.5K"]);
+    for (second, fits) in [(511, true), (512, true), (513, false)] {
+        receiver.client.write_all(&frame(&[(b"a", &[]), (b"b", &vec![b'x'; second]), (b"c", b"")])).unwrap();
+        assert!(receiver.tej.wait_for_file().is_ok());
+        let sent = receiver.tej.wait_for_file();
+        assert_eq!(sent.is_ok(), fits, "{second}: {sent:?}");
+        assert!(fits || sent.unwrap_err().contains("--quota-frame"));
+        assert!(receiver.tej.wait_for_file().is_ok(), "an empty file fits always");
+    }
+
+    let mut receiver = Receiver::start(&inbox("client"), &["--quota-client", "100"]);
+    for last in [39, 40, 41] {
+        assert!(receiver.send("a", &[b'x'; 60]).is_ok());
+        let sent = receiver.send("b", &vec![b'x'; last]);
+        assert_eq!(sent.is_ok(), last <= 40, "{last}: {sent:?}");
+        assert!(last <= 40 || sent.unwrap_err().contains("--quota-client"));
+        receiver.reconnect();
+    }
+
+    let mut receiver = Receiver::start(&inbox("floor"), &["--min-free", "16777215T"]);
+    let why = receiver.send("a", b"x").unwrap_err();
+    assert!(why.contains("--min-free"), "{why}");
+    assert_eq!(entries(&inbox("floor")), [""; 0]);
+}
+
+// case 50
+#[test]
+fn a_client_that_goes_in_mid_file_leaves_nothing() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut receiver = Receiver::start(scratch.path(), &[]);
+    let whole = frame(&[(b"a", &[b'x'; 10_000])]);
+    receiver.client.write_all(&whole[..5_000]).unwrap();
+    receiver.tej.wait_for("frame_start");
+    while entries(scratch.path()).is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    receiver.reconnect();
+    assert_eq!(receiver.tej.wait_for("error")["kind"], "truncated");
+    assert_eq!(entries(scratch.path()), [""; 0]);
+    assert!(receiver.send("a", b"x").is_ok());
+    assert_eq!(entries(scratch.path()), ["a"]);
+}
+
+// case 45
+#[test]
+fn names_are_escaped_in_every_line() {
+    let hostile = "a\u{1b}]0;x\u{7}\r\n\u{202e}\u{2066}\u{9b}2Jb";
+    let long = format!("{hostile}/{}", "n".repeat(300));
+    let scratch = tempfile::tempdir().unwrap();
+    for json in [true, false] {
+        // Stored, refused for its name, and refused by the file system.
+        let refused = format!(".{hostile}");
+        let bytes = frame(&[hostile, &refused, &long].map(|name| (name.as_bytes(), &b"x"[..])));
+        let file = scratch.path().join("frame");
+        fs::write(&file, bytes).unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        let inbox = scratch.path().join("in");
+        let mut arguments = vec!["recv", "--connect", &addr, "--once", "--dir", inbox.to_str().unwrap()];
+        arguments.extend(json.then_some("--json"));
+        let mut command = Tej::command(&arguments);
+        let recv = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        peer.write_all(&fs::read(&file).unwrap()).unwrap();
+        drop(peer);
+        let output = recv.wait_with_output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        let escape = if json { r"\u001b]0;x" } else { r"\u{1b}]0;x" };
+        assert_eq!(text.matches(escape).count(), 4, "three names and a path: {text}");
+        assert!(
+            text.chars().all(|c| c == '\n' || !(c.is_control() || "\u{202e}\u{2066}".contains(c))),
+            "{text:?}"
+        );
+    }
+}
+
+#[test]
+fn synced_files_are_reported_like_others() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut receiver = Receiver::start(scratch.path(), &["--sync"]);
+    assert!(receiver.send("new/directory/a", b"x").is_ok());
+    assert!(receiver.send("b", b"x").is_ok());
+}
+
+#[test]
+fn options_for_a_directory_want_one() {
+    for option in [
+        "--sync",
+        "--allow-dotfiles",
+        "--on-conflict=refuse",
+        "--max-file=1",
+        "--quota-frame=1",
+        "--quota-client=1",
+        "--min-free=1",
+    ] {
+        let output = Tej::run(&["recv", "--listen", "127.0.0.1:0", option]);
+        assert_eq!(output.status.code(), Some(2), "{option}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("--dir"), "{option}");
+    }
+    for option in ["--on-conflict=ask", "--max-file=1X", "--min-free=-1"] {
+        let output = Tej::run(&["recv", "--listen", "127.0.0.1:0", "--dir", "nowhere", option]);
+        assert_eq!(output.status.code(), Some(2), "{option}");
+    }
+}
+
+fn command(dir: &Path) -> [&str; 6] {
+    ["recv", "--listen", "127.0.0.1:0", "--json", "--dir", dir.to_str().unwrap()]
+}
+
+fn entries(dir: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
