@@ -176,6 +176,57 @@ fn a_client_that_goes_in_mid_file_leaves_nothing() {
     assert_eq!(entries(scratch.path()), ["a"]);
 }
 
+// case 52
+#[test]
+fn a_directory_that_is_removed_refuses_every_file_and_the_server_lives() {
+    let scratch = tempfile::tempdir().unwrap();
+    let inbox = scratch.path().join("in");
+    let mut receiver = Receiver::start(&inbox, &[]);
+    assert!(receiver.send("a", b"x").is_ok());
+    fs::remove_dir_all(&inbox).unwrap();
+    for name in ["a", "b/c"] {
+        let why = receiver.send(name, b"x").unwrap_err();
+        assert!(why.contains("removed"), "{why}");
+        receiver.reconnect();
+    }
+    assert_eq!(entries(scratch.path()), [""; 0]);
+}
+
+// case 52
+#[cfg(unix)]
+#[test]
+fn a_directory_that_is_read_only_refuses_every_file_and_the_server_lives() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+    use std::os::unix::process::CommandExt;
+
+    let scratch = tempfile::tempdir().unwrap();
+    let set_mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    set_mode(scratch.path(), 0o755);
+    let inbox = scratch.path().join("in");
+    fs::create_dir(&inbox).unwrap();
+    // Permissions mean nothing to root, who becomes somebody else, and may have to take the program along.
+    let program = scratch.path().join("tej");
+    fs::copy(env!("CARGO_BIN_EXE_tej"), &program).unwrap();
+    let mut recv = std::process::Command::new(&program);
+    if fs::metadata(&inbox).unwrap().uid() == 0 {
+        recv.uid(NOBODY).gid(NOBODY).current_dir("/");
+        chown(&inbox, Some(NOBODY), None).unwrap();
+    }
+    let mut tej = Tej::spawn(recv.args(command(&inbox)).stdin(Stdio::null()));
+    let addr = tej.listening();
+    let client = TcpStream::connect(&addr).unwrap();
+    let mut receiver = Receiver { tej, addr, client };
+    set_mode(&inbox, 0o555);
+    for name in ["a", "b/c"] {
+        let why = receiver.send(name, b"x").unwrap_err();
+        assert!(why.contains("Permission denied"), "{why}");
+        receiver.reconnect();
+    }
+    assert_eq!(entries(&inbox), [""; 0]);
+    set_mode(&inbox, 0o755);
+    assert!(receiver.send("a", b"x").is_ok());
+}
+
 // case 45
 #[test]
 fn names_are_escaped_in_every_line() {
@@ -248,3 +299,7 @@ fn entries(dir: &Path) -> Vec<String> {
     names.sort();
     names
 }
+
+/// Whom root becomes to have no rights.
+#[cfg(unix)]
+const NOBODY: u32 = 65_534;

@@ -28,7 +28,7 @@ use crate::{
 ///
 /// Lists what it would install and why, and asks. What is looked for: a compiler for microcontrollers with its `core` (a rustup
 /// target that is installed already, else Debian's packages, else you are told the rustup command), its linker, QEMU's
-/// ARM machines, rustfmt and clippy, valgrind, a virtual environment under target/ with the Python original of the
+/// ARM machines, rustfmt and clippy, valgrind, strace, a virtual environment under target/ with the Python original of the
 /// protocol, and for the fuzz targets a C++ compiler and, under target/ as well, cargo-fuzz.
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -61,6 +61,8 @@ pub(crate) enum Need {
     Solver,
     /// The program that counts instructions.
     Valgrind,
+    /// The program that makes system calls fail.
+    Strace,
     /// A compiler for C++.
     Cxx,
     /// What reads the counts of a test run.
@@ -137,6 +139,7 @@ pub(crate) const EVERYTHING: &[Need] = &[
     Need::Qemu,
     Need::Python,
     Need::Valgrind,
+    Need::Strace,
     Need::Cxx,
     Need::Tool(tool::FUZZ),
 ];
@@ -353,6 +356,14 @@ fn search(workspace: &Workspace, needs: &[Need]) -> (Tools, Vec<Missing>) {
                 reason: "counts the instructions of the benchmarks, the same on every run",
             });
         }
+    }
+    // Elsewhere there is none, nor the tests that need it.
+    let traces = cfg!(target_os = "linux") && needs.contains(&Need::Strace);
+    if traces && process::find_in_path("strace").is_none() {
+        missing.push(Missing {
+            remedy: Remedy::Debian { packages: vec!["strace"], instead: None },
+            reason: "makes the disk fail, and kills the process at any step, in the tests of the inbox",
+        });
     }
     if needs.contains(&Need::Cxx) && !has_cxx() {
         missing.push(Missing {

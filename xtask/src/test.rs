@@ -113,7 +113,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "host",
         checks: "unit, integration and documentation tests on the host",
-        needs: &[],
+        needs: &[Need::Strace],
         run: host,
     },
     Step {

@@ -48,14 +48,21 @@ impl Tej {
 
     /// Reads events up to the next of this kind.
     pub(crate) fn wait_for(&mut self, kind: &str) -> Value {
+        self.next(kind).unwrap_or_else(|| panic!("ended before {kind}: {:?}", self.events))
+    }
+
+    /// As [`wait_for`](Self::wait_for), but `None` if it ends first.
+    pub(crate) fn next(&mut self, kind: &str) -> Option<Value> {
         loop {
             let mut line = String::new();
             self.lines.read_line(&mut line).unwrap();
-            assert!(!line.is_empty(), "ended before {kind}: {:?}", self.events);
+            if line.is_empty() {
+                return None;
+            }
             let event: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{line:?}: {e}"));
             self.events.push(event.clone());
             if event["event"] == kind {
-                return event;
+                return Some(event);
             }
         }
     }
