@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Barrier;
+#[cfg(target_os = "linux")]
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use proptest::prelude::*;
@@ -334,6 +335,7 @@ fn links_swapped_in_meanwhile_lead_nowhere() {
                     renameat_with(CWD, dir, CWD, link, RenameFlags::EXCHANGE).unwrap();
                 }
             });
+            let _end = EndOfTest(&done);
             let mut delivery = inbox.delivery();
             let (mut stored, mut refused) = (0, 0);
             for n in 0..20_000 {
@@ -345,7 +347,6 @@ fn links_swapped_in_meanwhile_lead_nowhere() {
                     assert_eq!(tree(&outside), [""; 0]);
                 }
             }
-            done.store(true, Ordering::Relaxed);
             (stored, refused)
         });
         assert_eq!(tree(&outside), [""; 0], "{stored} stored, {refused} refused");
@@ -592,6 +593,17 @@ fn synced_files_are_stored_like_others() {
     let inbox = open(scratch.path(), Policy { sync: true, ..Policy::default() });
     for name in ["a", "x/y/z", "x/b"] {
         assert_eq!(store(&inbox, name, b"x").unwrap(), scratch.path().join(name));
+    }
+}
+
+/// Ends the other thread, also when this one panics.
+#[cfg(target_os = "linux")]
+struct EndOfTest<'a>(&'a AtomicBool);
+
+#[cfg(target_os = "linux")]
+impl Drop for EndOfTest<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

@@ -141,6 +141,15 @@ mod tests {
     use cap_std::ambient_authority;
     use std::sync::atomic::AtomicBool;
 
+    /// Ends the other thread, also when this one panics.
+    struct EndOfTest<'a>(&'a AtomicBool);
+
+    impl Drop for EndOfTest<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
     #[test]
     fn names_of_temporary_files_are_known() {
         for name in [".tej-0.part", ".tej-18446744073709551615.part", ".tej-4711-3.part"] {
@@ -171,13 +180,14 @@ mod tests {
                 rounds
             });
             let dir = open();
+            let end = EndOfTest(&done);
             for _ in 0..2000 {
                 let mut temporary = Temporary::create(&dir).unwrap();
                 assert!(temporary.is_there(), "a live file was removed");
                 dir.rename(temporary.name(), &dir, "final").unwrap();
                 temporary.named();
             }
-            done.store(true, Ordering::Relaxed);
+            drop(end);
             assert!(cleaner.join().unwrap() > 0);
         });
         assert!(scratch.path().join("final").exists());
