@@ -236,6 +236,24 @@ fn a_start_leaves_alone_what_another_process_is_writing() {
 
 // case 49
 #[test]
+fn a_file_that_a_start_removes_before_it_is_locked_is_begun_anew() {
+    let disk = Disk::new();
+    // Microseconds between creating the file and locking it.
+    let mut recv = disk.start(&["flock:delay_enter=3000000:when=1"], &[]);
+    let mut peer = TcpStream::connect(recv.listening()).unwrap();
+    send(&mut peer, "a", &content());
+    while disk.files().is_empty() {
+        thread::sleep(Duration::from_millis(5));
+    }
+    disk.start_again();
+    assert_eq!(disk.files(), [""; 0], "nobody had locked it");
+    assert!(recv.wait_for_file().is_ok());
+    assert_eq!(disk.read("a"), content());
+    assert_eq!(disk.files(), ["a"]);
+}
+
+// case 49
+#[test]
 fn killed_at_any_write_no_part_of_a_file_has_its_name() {
     kill_at_each("write", "rename", None);
 }
