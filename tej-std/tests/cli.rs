@@ -103,6 +103,7 @@ fn decode_names_kind_and_offset() {
     assert_eq!(decode(b""), (vec![], 0));
 }
 
+// case 45
 #[test]
 fn hostile_names_are_escaped_and_exact() {
     let name = "a\u{1b}[2J\n\u{202e}\u{2028}\u{85}é";
@@ -188,6 +189,7 @@ fn files_and_directories_arrive() {
     assert_eq!(json_lines(&sent.stdout), [json!({"event":"sent","conn":1,"files":4,"bytes":bytes})]);
 }
 
+// cases 39 and 53
 #[test]
 fn a_name_that_cannot_be_stored_refuses_the_file_alone() {
     let scratch = tempfile::tempdir().unwrap();
@@ -480,6 +482,7 @@ fn a_slow_source_is_not_a_silent_peer() {
 }
 
 #[cfg(unix)]
+// case 50
 #[test]
 fn sigterm_leaves_nothing_half_written() {
     let scratch = tempfile::tempdir().unwrap();
@@ -621,6 +624,7 @@ fn losing_standard_output_leaves_nothing_half_written() {
 }
 
 #[cfg(unix)]
+// cases 48 and 53
 #[test]
 fn a_file_size_limit_refuses_the_file_alone() {
     let scratch = tempfile::tempdir().unwrap();

@@ -279,8 +279,8 @@ fn names_that_differ_in_case_or_unicode_form_lose_nothing() {
     }
 }
 
-// case 41
 #[cfg(unix)]
+// case 41
 #[test]
 fn planted_links_lead_nowhere() {
     use std::os::unix::fs::symlink;
@@ -314,8 +314,8 @@ fn planted_links_lead_nowhere() {
     }
 }
 
-// case 41
 #[cfg(target_os = "linux")]
+// case 41
 #[test]
 fn links_swapped_in_meanwhile_lead_nowhere() {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -354,8 +354,8 @@ fn links_swapped_in_meanwhile_lead_nowhere() {
     }
 }
 
-// case 47
 #[cfg(unix)]
+// case 47
 #[test]
 fn directories_pipes_and_devices_are_never_opened() {
     use std::os::unix::fs::{FileTypeExt, symlink};
@@ -548,8 +548,8 @@ fn quotas_hold_to_the_byte() {
     assert_eq!(tree(scratch.path()), [""; 0]);
 }
 
-// case 51
 #[cfg(unix)]
+// case 51
 #[test]
 fn a_floor_of_free_space_holds_on_a_real_disk() {
     let scratch = tempfile::tempdir().unwrap();
@@ -567,8 +567,8 @@ fn a_floor_of_free_space_holds_on_a_real_disk() {
 
 // ---- the directory
 
-// case 52
 #[cfg(unix)]
+// case 52
 #[test]
 fn a_directory_that_is_removed_refuses_every_file() {
     let scratch = tempfile::tempdir().unwrap();

@@ -192,8 +192,8 @@ fn a_directory_that_is_removed_refuses_every_file_and_the_server_lives() {
     assert_eq!(entries(scratch.path()), [""; 0]);
 }
 
-// case 52
 #[cfg(unix)]
+// case 52
 #[test]
 fn a_directory_that_is_read_only_refuses_every_file_and_the_server_lives() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
