@@ -165,7 +165,8 @@ pub struct IncomingFile {
 impl IncomingFile {
     /// Bytes that are still to come.
     pub fn remaining(&self) -> u64 {
-        self.size - self.written
+        // An `append` may have written more, and then nothing does any more.
+        self.size.saturating_sub(self.written)
     }
 
     /// Appends `bytes`.
@@ -200,8 +201,8 @@ impl IncomingFile {
     ///
     /// # Errors
     ///
-    /// As for [`write`](Self::write), and what `append` fails with. Of that, an error of [`WouldBlock`](io::ErrorKind::WouldBlock) or
-    /// [`Interrupted`](io::ErrorKind::Interrupted) means that it wrote nothing: then it may be tried again.
+    /// As for [`write`](Self::write), and what `append` fails with. Of that, [`WouldBlock`](io::ErrorKind::WouldBlock)
+    /// and [`Interrupted`](io::ErrorKind::Interrupted) mean that it wrote nothing: then it may be tried again.
     pub fn append_with(
         &mut self,
         wanted: u64,

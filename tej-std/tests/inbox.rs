@@ -459,6 +459,10 @@ fn bytes_appended_by_other_means_are_counted() {
     let mut more = begin();
     assert!(matches!(more.append_with(3, |_, _| Ok(4)), Err(Refusal::WrongSize { .. })));
     assert!(more.commit().is_err());
+    let mut too_many = begin();
+    assert!(too_many.append_with(6, |_, _| Ok(7)).is_err());
+    assert_eq!(too_many.remaining(), 0);
+    drop(too_many);
     let mut wanted = begin();
     assert!(wanted.append_with(7, |_, _| unreachable!()).is_err());
     assert!(wanted.commit().is_err());
