@@ -1,12 +1,18 @@
 //! The library over in-memory streams and a clock that the tests move.
 
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tej_std::{
     Config, Connection, DecodeErrorKind, Event, Limits, MinRate, ReceiveError, Receiver, SendError, Sender,
     Server, Status, Timeouts, connect,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
+use tokio::io::{
+    AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, ReadHalf, WriteHalf, duplex,
+    split,
+};
 use tokio::time::{Instant, advance, sleep, timeout};
 
 type Half = (Receiver<ReadHalf<DuplexStream>>, Sender<WriteHalf<DuplexStream>>);
@@ -25,7 +31,7 @@ fn with(timeouts: Timeouts) -> Config {
 }
 
 /// Receives to the end of the stream; the lengths of the files and the messages.
-async fn drain<R: tokio::io::AsyncRead + Unpin>(
+async fn drain<R: AsyncRead + Unpin>(
     receiver: &mut Receiver<R>,
 ) -> Result<(Vec<u64>, Vec<Vec<u8>>), ReceiveError> {
     let (mut files, mut messages) = (Vec::new(), Vec::new());
@@ -476,4 +482,116 @@ async fn names_up_to_the_limit_arrive_whole_however_they_are_cut() {
             () = async { send.await; std::future::pending().await } => {}
         }
     }
+}
+
+/// Takes from one byte to a few of whatever it is given.
+#[derive(Default)]
+struct Grudging {
+    taken: Vec<u8>,
+    writes: usize,
+}
+
+impl AsyncWrite for Grudging {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.writes += 1;
+        let n = bytes.len().min(1 + self.writes % 7);
+        self.taken.extend_from_slice(&bytes[..n]);
+        Poll::Ready(Ok(n))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+// case 26
+#[tokio::test]
+async fn short_writes_lose_nothing() {
+    for send_buffer in [1, 10, 64 * 1024] {
+        let config = Config { send_buffer, ..Config::default() };
+        let mut grudging = Grudging::default();
+        let mut sender = Sender::new(&mut grudging, &config);
+        let content: Vec<u8> = (0..10_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+        sender.start_frame(Status::ZERO, 1).await.unwrap();
+        sender.send_file("n", 10_000, &mut &content[..]).await.unwrap();
+        sender.finish_frame(&content).await.unwrap();
+        sender.send_ping().await.unwrap();
+        drop(sender);
+        assert!(grudging.writes > 20_000 / 7, "{} writes", grudging.writes);
+        let mut receiver = Receiver::new(&grudging.taken[..], &Config::default());
+        let (files, messages) = drain(&mut receiver).await.unwrap();
+        assert_eq!((files, messages), (vec![10_000], vec![content, vec![]]));
+    }
+}
+
+/// Counts what it is given.
+struct Count(u64);
+
+impl AsyncWrite for Count {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.0 += bytes.len() as u64;
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Yields `head`, then whatever the buffer holds: no time is spent on gigabytes of zeros.
+struct Endless(&'static [u8]);
+
+impl AsyncRead for Endless {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.0.is_empty() {
+            let n = buf.initialize_unfilled().len();
+            buf.advance(n);
+        } else {
+            let (now, later) = self.0.split_at(self.0.len().min(buf.remaining()));
+            buf.put_slice(now);
+            self.0 = later;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+// case 27
+#[tokio::test]
+async fn files_may_have_more_than_4_gib() {
+    const SIZE: u64 = (4 << 30) + 5;
+    let mut count = Count(0);
+    let config = Config { send_buffer: 1 << 20, receive_buffer: 1 << 20, ..Config::default() };
+    let mut sender = Sender::new(&mut count, &config);
+    sender.start_frame(Status::ZERO, 1).await.unwrap();
+    sender.send_file("large", SIZE, &mut Endless(b"")).await.unwrap();
+    sender.finish_frame(b"").await.unwrap();
+    assert_eq!(sender.frame_len(), SIZE + 33);
+    drop(sender);
+    assert_eq!(count.0, SIZE + 33);
+
+    let head = b"\x80\x01\0\0\0\0\0\0\0\x01\0\x05large\0\0\0\x01\0\0\0\x05";
+    let limits = Limits { file: SIZE, frame: u64::MAX, ..Limits::DEFAULT };
+    let mut receiver = Receiver::new(Endless(head), &Config { limits, ..config });
+    let mut received = 0;
+    loop {
+        match receiver.next().await.unwrap().unwrap() {
+            Event::FileStart { size, .. } => assert_eq!(size, SIZE),
+            Event::FileData(bytes) => received += bytes.len() as u64,
+            Event::FileEnd => break,
+            _ => {}
+        }
+    }
+    assert_eq!((received, receiver.offset()), (SIZE, SIZE + 25));
 }
