@@ -146,7 +146,7 @@ fn address(symbol: u64) -> u64 {
 }
 
 /// A function's name without the hash of its crate.
-fn readable(symbol: &str) -> String {
+pub(crate) fn readable(symbol: &str) -> String {
     format!("{:#}", rustc_demangle::demangle(symbol))
 }
 

@@ -14,6 +14,7 @@ use anyhow::{Context, Result, ensure};
 use object::{Object, ObjectSection, ObjectSymbol};
 
 use crate::{
+    calls,
     cargo::{self, BareMetal},
     document,
     figure::{self, Figure},
@@ -81,16 +82,41 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
             bare_metal.describe(),
             profile(workspace)?.iter().map(|setting| format!("`{setting}`")).collect::<Vec<_>>().join(", ")
         );
+        let made_of = made_of(workspace, bare_metal, &screen)?;
         let programs = figures.iter().filter(|figure| figure.row.starts_with("size/"));
         let programs = programs.filter_map(|figure| figure.row.rsplit('/').next()).collect();
         let rows = described(&folder(workspace), &programs)?;
-        document::store(&path, "size", &format!("{how}\n\n{rows}\n{}", figure::markdown(&figures)))?;
+        document::store(
+            &path,
+            "size",
+            &format!("{how}\n\n{rows}\n{}\n{made_of}", figure::markdown(&figures)),
+        )?;
         screen.note("stored", "docs/benchmarks.md");
     }
     let held: Vec<_> = figures.iter().filter_map(Figure::passes).collect();
     let missed = held.iter().filter(|passes| !**passes).count();
     screen.note("result", &format!("{missed} of {} figures miss what they are held to", held.len()));
     Ok(if options.check && missed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// What stands between the programs with an aim and that aim: their functions, on the target it is for.
+fn made_of(workspace: &Workspace, bare_metal: &BareMetal, screen: &Screen) -> Result<String> {
+    let programs = Programs::build(workspace, bare_metal, CORTEX_M3, screen)?;
+    let empty = programs.read(EMPTY)?;
+    let mut text = format!(
+        "### What they are made of, on {CORTEX_M3}\n\nFunctions of {LARGE} bytes and more, in bytes, with what the \
+         compiler has inlined there; those of `empty` are left out, and `main` is the program's own work with what it is \
+         told.\n\n| program | functions |\n|---|---|\n"
+    );
+    for (_, _, row, ..) in HELD.iter().filter(|(kind, ..)| *kind == "size") {
+        let functions = programs.read(row)?.functions;
+        let large =
+            functions.iter().filter(|function| function.1 >= LARGE && !empty.functions.contains(function));
+        let large: Vec<_> = large.map(|(name, size)| format!("`{name}` {size}")).collect();
+        ensure!(!large.is_empty(), "{row} has no functions");
+        text += &format!("| `{row}` | {} |\n", large.join(", "));
+    }
+    Ok(text)
 }
 
 /// Fails when a figure of `target` misses what it is held to.
@@ -204,6 +230,8 @@ struct Program {
     device: u64,
     /// Names and sizes of the types that it has variables for.
     types: Vec<(String, u64)>,
+    /// Names and sizes of its functions, the largest first.
+    functions: Vec<(String, u64)>,
 }
 
 impl Program {
@@ -218,7 +246,13 @@ impl Program {
             })
             .collect();
         types.sort();
-        Ok(Self { flash: firmware::flash(&file), device, types })
+        let mut functions: Vec<_> = file
+            .symbols()
+            .filter(|symbol| symbol.kind() == object::SymbolKind::Text && symbol.size() > 0)
+            .filter_map(|symbol| Some((calls::readable(symbol.name().ok()?), symbol.size())))
+            .collect();
+        functions.sort_by_key(|(name, size)| (std::cmp::Reverse(*size), name.clone()));
+        Ok(Self { flash: firmware::flash(&file), device, types, functions })
     }
 }
 
@@ -264,6 +298,8 @@ fn applies(of: &str, target: &str) -> bool {
 const TARGETS: [&str; 5] = [CORTEX_M0, CORTEX_M3, CORTEX_M4, CORTEX_M33, RISCV32];
 /// What the others are compared with.
 const EMPTY: &str = "empty";
+/// Smaller functions are not listed, in bytes.
+const LARGE: u64 = 16;
 /// The program with a variable for each type, and the beginning of those variables' names.
 const RAM: &str = "ram";
 const RAM_SYMBOLS: &str = "ram/";

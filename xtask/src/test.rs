@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use console::style;
 
 use crate::{
-    bench, cargo,
+    bench, cargo, cases,
     demo::{MESSAGE, Session},
     exchange::{self, Desktop, Direction, Outcome, Problem, What},
     firmware::{self, Firmware},
@@ -110,6 +110,12 @@ const STEPS: &[Step] = &[
         run: clippy,
     },
     Step { name: "docs", checks: "rustdoc has no warning", needs: &[], run: docs },
+    Step {
+        name: "cases",
+        checks: "the table of hostile cases names the tests that there are",
+        needs: &[],
+        run: |bench| cases::check(bench.workspace),
+    },
     Step {
         name: "host",
         checks: "unit, integration and documentation tests on the host",
