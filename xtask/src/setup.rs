@@ -28,7 +28,7 @@ use crate::{
 ///
 /// Lists what it would install and why, and asks. What is looked for: a compiler for microcontrollers with its `core` (a rustup
 /// target that is installed already, else Debian's packages, else you are told the rustup command), its linker, QEMU's
-/// ARM machines, rustfmt and clippy, valgrind, strace, a virtual environment under target/ with the Python original of the
+/// ARM machines, rustfmt and clippy, valgrind, strace, nftables, a virtual environment under target/ with the Python original of the
 /// protocol, and for the fuzz targets a C++ compiler and, under target/ as well, cargo-fuzz.
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -63,6 +63,8 @@ pub(crate) enum Need {
     Valgrind,
     /// The program that makes system calls fail.
     Strace,
+    /// The program that makes packets get lost.
+    Nftables,
     /// A compiler for C++.
     Cxx,
     /// What reads the counts of a test run.
@@ -140,6 +142,7 @@ pub(crate) const EVERYTHING: &[Need] = &[
     Need::Python,
     Need::Valgrind,
     Need::Strace,
+    Need::Nftables,
     Need::Cxx,
     Need::Tool(tool::FUZZ),
 ];
@@ -363,6 +366,16 @@ fn search(workspace: &Workspace, needs: &[Need]) -> (Tools, Vec<Missing>) {
         missing.push(Missing {
             remedy: Remedy::Debian { packages: vec!["strace"], instead: None },
             reason: "makes the disk fail, and kills the process at any step, in the tests of the inbox",
+        });
+    }
+    let drops = cfg!(target_os = "linux") && needs.contains(&Need::Nftables);
+    let nft = ["nft", "ip"]
+        .iter()
+        .all(|name| process::find_in_path(name).is_some() || Path::new("/usr/sbin").join(name).is_file());
+    if drops && !nft {
+        missing.push(Missing {
+            remedy: Remedy::Debian { packages: vec!["nftables", "iproute2"], instead: None },
+            reason: "loses packets in a network namespace of the tests' own",
         });
     }
     if needs.contains(&Need::Cxx) && !has_cxx() {

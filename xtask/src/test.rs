@@ -119,7 +119,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "host",
         checks: "unit, integration and documentation tests on the host",
-        needs: &[Need::Strace],
+        needs: &[Need::Strace, Need::Nftables],
         run: host,
     },
     Step {
