@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tej_std::{Admission, Config, Limits, MinRate, Status, Timeouts};
 
+use crate::report::ShowProgress;
+
 /// Moves files and messages between machines over TEJ v1, with almost no overhead.
 ///
 /// Exit status: 0 done, 1 something failed (a connection, a file that was refused), 2 usage.
@@ -40,6 +42,16 @@ impl Command {
             Self::Recv(args) => args.json,
             Self::Decode(args) => args.json,
             Self::Ping(_) | Self::Encode(_) | Self::Completions(_) | Self::Man(_) => false,
+        }
+    }
+}
+
+impl Command {
+    /// Whether to show bars.
+    pub(crate) fn progress(&self) -> ShowProgress {
+        match self {
+            Self::Send(SendArgs { receive, .. }) | Self::Recv(RecvArgs { receive, .. }) => receive.progress,
+            _ => ShowProgress::Auto,
         }
     }
 }
@@ -246,6 +258,9 @@ pub(crate) struct ReceiveArgs {
     /// Print the SHA-256 of everything received.
     #[arg(long)]
     pub(crate) digest: bool,
+    /// Whether to show what is under way, on standard error: a line for each large file, and the total.
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
+    pub(crate) progress: ShowProgress,
 }
 
 impl ReceiveArgs {

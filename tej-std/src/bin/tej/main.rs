@@ -51,7 +51,7 @@ async fn run(command: Command) -> Result<(), Stop> {
     if let Err(error) = shutdown.on_signals() {
         return Err(Stop::Usage(format!("cannot handle signals: {error}")));
     }
-    let reporter = Reporter::start(command.json(), shutdown);
+    let reporter = Reporter::start(command.json(), command.progress(), shutdown);
     let outcome = match command {
         Command::Send(args) => send::run(args, &reporter).await,
         Command::Recv(args) => recv::run(args, &reporter).await,

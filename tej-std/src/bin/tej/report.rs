@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use clap::ValueEnum;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde::Serialize;
 use tej_std::{DecodeError, FrameHeader, ReceiveError, SendError};
@@ -36,11 +37,13 @@ struct Shared {
     shutdown: Shutdown,
     bars: Option<MultiProgress>,
     visible: Arc<AtomicUsize>,
+    total: Option<Arc<Total>>,
 }
 
 impl Reporter {
-    pub(crate) fn start(json: bool, shutdown: Shutdown) -> Self {
-        let bars = (!json && std::io::stderr().is_terminal()).then(MultiProgress::new);
+    pub(crate) fn start(json: bool, progress: ShowProgress, shutdown: Shutdown) -> Self {
+        let wanted = progress == ShowProgress::Auto && !json && std::io::stderr().is_terminal();
+        let bars = wanted.then(MultiProgress::new);
         let failed = Arc::new(AtomicBool::new(false));
         let (lines, queue) = mpsc::channel(QUEUE);
         let (done, written) = oneshot::channel();
@@ -50,6 +53,7 @@ impl Reporter {
             // Nobody may be waiting any more.
             let _ = done.send(());
         });
+        let total = bars.clone().map(|bars| Arc::new(Total::new(bars)));
         let shared = Shared {
             json,
             failed,
@@ -58,6 +62,7 @@ impl Reporter {
             shutdown,
             bars,
             visible: Arc::new(AtomicUsize::new(0)),
+            total,
         };
         Self { shared: Arc::new(shared) }
     }
@@ -183,18 +188,24 @@ impl Reporter {
         self.write(Line::Out(line.as_bytes().to_vec())).await;
     }
 
-    /// A bar for `len` bytes under way; it shows only on a terminal, and only the first few of many.
+    /// A bar for `len` bytes under way; it shows only on a terminal, and only the first few of many. All of them count in
+    /// the total, which shows once there are several.
     pub(crate) fn progress(&self, name: &str, len: u64) -> Progress {
-        let hidden = Progress { bar: ProgressBar::hidden(), visible: None };
+        let total = self.shared.total.clone();
+        if let Some(total) = &total {
+            total.begun();
+        }
+        let hidden = |total| Progress { bar: ProgressBar::hidden(), visible: None, total };
         // Bars of small things would only flicker.
-        let Some(bars) = self.shared.bars.as_ref().filter(|_| len >= SMALL) else { return hidden };
+        let Some(bars) = self.shared.bars.as_ref().filter(|_| len >= SMALL) else { return hidden(total) };
         let visible = Arc::clone(&self.shared.visible);
         if visible.fetch_add(1, Ordering::Relaxed) >= MAX_BARS {
             visible.fetch_sub(1, Ordering::Relaxed);
-            return hidden;
+            return hidden(total);
         }
-        let bar = bars.add(named_bar(name, len));
-        Progress { bar, visible: Some(visible) }
+        // Above the total, which is the last.
+        let bar = bars.insert(0, named_bar(name, len));
+        Progress { bar, visible: Some(visible), total }
     }
 
     /// Waits until everything is written, however slow the reader; not for long once the process was asked to end.
@@ -250,21 +261,72 @@ impl Reporter {
 pub(crate) struct Progress {
     bar: ProgressBar,
     visible: Option<Arc<AtomicUsize>>,
+    total: Option<Arc<Total>>,
 }
 
 impl Progress {
     pub(crate) fn inc(&self, n: u64) {
         self.bar.inc(n);
+        if let Some(total) = &self.total {
+            total.bar.inc(n);
+        }
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
+        if let Some(total) = &self.total {
+            total.ended();
+        }
         if let Some(visible) = &self.visible {
             self.bar.finish_and_clear();
             visible.fetch_sub(1, Ordering::Relaxed);
         }
     }
+}
+
+/// What came and went in all, on a line of its own once that is more than one thing.
+#[derive(Debug)]
+struct Total {
+    bars: MultiProgress,
+    bar: ProgressBar,
+    begun: AtomicUsize,
+    ended: AtomicUsize,
+}
+
+impl Total {
+    fn new(bars: MultiProgress) -> Self {
+        let style = ProgressStyle::with_template("{msg:30!} {bytes:>11} in all {bytes_per_sec:>13}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = ProgressBar::hidden().with_style(style);
+        Self { bars, bar, begun: AtomicUsize::new(0), ended: AtomicUsize::new(0) }
+    }
+
+    fn begun(&self) {
+        if self.begun.fetch_add(1, Ordering::Relaxed) == 1 {
+            self.bars.add(self.bar.clone());
+            self.say();
+        }
+    }
+
+    fn ended(&self) {
+        self.ended.fetch_add(1, Ordering::Relaxed);
+        self.say();
+    }
+
+    fn say(&self) {
+        self.bar.set_message(format!("{} done", self.ended.load(Ordering::Relaxed)));
+    }
+}
+
+/// Whether bars are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ShowProgress {
+    /// On a terminal, and not with --json
+    #[default]
+    Auto,
+    /// Nowhere
+    Never,
 }
 
 /// A line to print, without its end.
