@@ -10,6 +10,8 @@ mod idle;
 #[cfg(feature = "inbox")]
 pub mod inbox;
 mod outgoing;
+#[cfg(feature = "serial")]
+pub mod serial;
 mod server;
 pub mod service;
 
