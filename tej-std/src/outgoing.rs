@@ -82,6 +82,43 @@ impl<'a> OutgoingFrame<'a> {
         self
     }
 
+    /// Cuts the frame into several of the same status: as many files in each as stay within `most` bytes of content, at
+    /// least one, and the message in the last. To the peer they are frames like others.
+    ///
+    /// What others queue for the same peer meanwhile ([`Peer::send`](crate::service::Peer::send)), a ping or a message,
+    /// waits for one of these frames instead of all: for `most` bytes at the speed of the line, or for the largest file.
+    ///
+    /// ```
+    /// use tej_std::{OutgoingFrame, Status};
+    ///
+    /// let files = OutgoingFrame::new(Status::ZERO).bytes("a", "12345").bytes("b", "123").bytes("c", "12");
+    /// let frames = files.message("all three").into_frames_of(5);
+    /// assert_eq!(frames.iter().map(OutgoingFrame::files).collect::<Vec<_>>(), [1, 2]);
+    /// ```
+    pub fn into_frames_of(self, most: u64) -> Vec<Self> {
+        let mut frames = vec![Self::new(self.status)];
+        let mut bytes: u64 = 0;
+        for file in self.files {
+            bytes = bytes.saturating_add(file.size);
+            if bytes > most && frames.last().is_some_and(|frame| !frame.files.is_empty()) {
+                frames.push(Self::new(self.status));
+                bytes = file.size;
+            }
+            if let Some(frame) = frames.last_mut() {
+                frame.files.push(file);
+            }
+        }
+        if let Some(frame) = frames.last_mut() {
+            frame.message = self.message;
+        }
+        frames
+    }
+
+    /// The number of files.
+    pub fn files(&self) -> usize {
+        self.files.len()
+    }
+
     /// The status of the frame.
     pub fn status(&self) -> Status {
         self.status

@@ -262,3 +262,42 @@ async fn a_mistake_is_found_before_anything_is_written() {
     }
     assert_eq!(frames, 3);
 }
+
+#[tokio::test]
+async fn a_frame_is_cut_between_files_and_loses_none() {
+    let sizes = [4_usize, 6, 0, 10, 11, 3, 3, 3, 2, 0];
+    let files = || {
+        let frame = OutgoingFrame::new(status(5)).message("last");
+        sizes.iter().enumerate().fold(frame, |frame, (n, size)| frame.bytes(n.to_string(), vec![1; *size]))
+    };
+    for (most, expected) in [
+        (9, vec![1, 2, 1, 1, 3, 2]),
+        (10, vec![3, 1, 1, 3, 2]),
+        (11, vec![3, 1, 1, 5]),
+        (0, vec![1; 10]),
+        (u64::MAX, vec![10]),
+    ] {
+        let frames = files().into_frames_of(most);
+        let counts: Vec<_> = frames.iter().map(OutgoingFrame::files).collect();
+        assert_eq!(counts, expected, "{most}");
+        let wire = wire(frames).await;
+        let mut receiver = Receiver::new(&wire[..], &Config::default());
+        let (mut names, mut messages) = (Vec::new(), Vec::new());
+        while let Some(mut frame) = receiver.next_frame().await.unwrap() {
+            assert_eq!(frame.status(), status(5));
+            let mut bytes = 0;
+            let mut files = 0;
+            while let Some(file) = frame.next_file().await.unwrap() {
+                names.push(String::from_utf8(file.name().to_vec()).unwrap());
+                bytes += file.size();
+                files += 1;
+            }
+            assert!(bytes <= most || files == 1, "{most}: {bytes} bytes in {files} files");
+            messages.push(frame.message().await.unwrap());
+        }
+        assert_eq!(names, (0..sizes.len()).map(|n| n.to_string()).collect::<Vec<_>>());
+        let (last, others) = messages.split_last().unwrap();
+        assert!(last == b"last" && others.iter().all(Vec::is_empty));
+    }
+    assert_eq!(OutgoingFrame::new(status(1)).message("m").into_frames_of(5).len(), 1);
+}
