@@ -115,7 +115,13 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
             let space = self.buffer.space();
             let len = space.len();
             let mut read = ReadBuf::new(space);
-            ready!(Pin::new(&mut self.read).poll_read(cx, &mut read)).map_err(ReadError::Io)?;
+            if let Err(error) = ready!(Pin::new(&mut self.read).poll_read(cx, &mut read)) {
+                if error.kind() == io::ErrorKind::UnexpectedEof {
+                    // The transport knows that the stream was cut off: inside a frame we know better where.
+                    self.buffer.decoder().finish().map_err(ReadError::Decode)?;
+                }
+                return Poll::Ready(Err(ReadError::Io(error).into()));
+            }
             let n = read.filled().len();
             if n == 0 {
                 self.buffer.decoder().finish().map_err(ReadError::Decode)?;
@@ -326,7 +332,8 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
     /// The connection failed.
     pub async fn push(&mut self) -> Result<(), SendError> {
         let excuse = Excuse::new(&self.activity);
-        self.writer.push().await?;
+        // Some transports hold bytes back, like TLS.
+        self.writer.flush().await?;
         if !self.writer.encoder().is_idle() {
             excuse.stands();
         }
