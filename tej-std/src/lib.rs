@@ -14,6 +14,8 @@ mod outgoing;
 pub mod serial;
 mod server;
 pub mod service;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 pub use admission::{Admission, Cap, Place};
 pub use config::{Config, MinRate, Timeouts};

@@ -203,12 +203,16 @@ impl fmt::Display for Trouble<'_> {
 /// The address cannot be resolved, nobody accepts there, or not within
 /// [`Timeouts::connect`](crate::Timeouts::connect).
 pub async fn connect(addr: impl ToSocketAddrs, config: &Config) -> io::Result<Connection> {
+    Connection::from_tcp(connect_tcp(addr, config).await?, config)
+}
+
+/// The part of [`connect`] that is not TEJ.
+pub(crate) async fn connect_tcp(addr: impl ToSocketAddrs, config: &Config) -> io::Result<TcpStream> {
     let connecting = TcpStream::connect(addr);
-    let stream = match config.timeouts.connect {
-        Some(limit) => timeout(limit, connecting).await.map_err(|_| io::ErrorKind::TimedOut)??,
-        None => connecting.await?,
-    };
-    Connection::from_tcp(stream, config)
+    match config.timeouts.connect {
+        Some(limit) => timeout(limit, connecting).await.map_err(|_| io::ErrorKind::TimedOut)?,
+        None => connecting.await,
+    }
 }
 
 /// Whether accepting failed for a peer that is gone again.
