@@ -46,6 +46,7 @@ mod pinned;
 use std::future::Future;
 use std::io;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -164,7 +165,7 @@ impl Acceptor {
         stream: S,
         config: &Config,
     ) -> Result<TlsConnection<S>, HandshakeError> {
-        let handshake = self.0.accept(stream).into_fallible();
+        let handshake = Box::pin(self.0.accept(stream).into_fallible());
         match in_time(config, handshake).await? {
             Ok(stream) => Ok(connection(stream.into(), config)),
             Err((error, stream)) => {
@@ -251,7 +252,7 @@ impl Connector {
         name: ServerName<'static>,
         config: &Config,
     ) -> Result<TlsConnection<S>, HandshakeError> {
-        let handshake = in_time(config, self.0.connect(name, stream)).await?;
+        let handshake = in_time(config, Box::pin(self.0.connect(name, stream))).await?;
         let stream = handshake.map_err(HandshakeError::during_handshake)?;
         Ok(connection(stream.into(), config))
     }
@@ -273,7 +274,11 @@ fn connection<S: AsyncRead + AsyncWrite + Unpin>(stream: TlsStream<S>, config: &
     Connection::new(read, write, config)
 }
 
-async fn in_time<T>(config: &Config, handshake: impl Future<Output = T>) -> Result<T, HandshakeError> {
+/// The handshake is boxed: it is large, and the task of a connection keeps the room that it once took.
+async fn in_time<T>(
+    config: &Config,
+    handshake: Pin<Box<impl Future<Output = T>>>,
+) -> Result<T, HandshakeError> {
     match config.timeouts.handshake {
         Some(limit) => timeout(limit, handshake).await.map_err(|_| HandshakeError::Timeout),
         None => Ok(handshake.await),
