@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tej_std::tls::Fingerprint;
 use tej_std::{Admission, Config, Limits, MinRate, Status, Timeouts};
 
 use crate::report::ShowProgress;
@@ -29,6 +30,7 @@ pub(crate) enum Command {
     Send(SendArgs),
     Recv(RecvArgs),
     Ping(PingArgs),
+    Identity(IdentityArgs),
     Encode(EncodeArgs),
     Decode(DecodeArgs),
     Completions(CompletionsArgs),
@@ -40,13 +42,12 @@ impl Command {
         match self {
             Self::Send(args) => args.json,
             Self::Recv(args) => args.json,
+            Self::Identity(args) => args.json,
             Self::Decode(args) => args.json,
             Self::Ping(_) | Self::Encode(_) | Self::Completions(_) | Self::Man(_) => false,
         }
     }
-}
 
-impl Command {
     /// Whether to show bars.
     pub(crate) fn progress(&self) -> ShowProgress {
         match self {
@@ -85,6 +86,8 @@ pub(crate) struct SendArgs {
     pub(crate) replies: u64,
     #[command(flatten)]
     pub(crate) receive: ReceiveArgs,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
     /// Print one JSON object per line on standard output, and nothing else there.
     #[arg(long)]
     pub(crate) json: bool,
@@ -113,6 +116,8 @@ pub(crate) struct RecvArgs {
     pub(crate) receive: ReceiveArgs,
     #[command(flatten)]
     pub(crate) admission: AdmissionArgs,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
     /// Print one JSON object per line on standard output, and nothing else there.
     #[arg(long)]
     pub(crate) json: bool,
@@ -147,6 +152,22 @@ pub(crate) struct PingArgs {
     /// Give up after so many seconds without a byte.
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = timeout)]
     pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+}
+
+/// Prints the fingerprint of an identity, which is made if there is none.
+///
+/// An identity is for people without a certificate authority: a key and its certificate in one file, which only its
+/// owner can read. Each side gives its own with --identity, and the fingerprint of the other's with --peer.
+#[derive(Args, Debug)]
+pub(crate) struct IdentityArgs {
+    /// The file; without it, tej/identity.pem in the user's configuration directory (~/.config on Unix).
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Print one JSON object on standard output, and nothing else there.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Writes one frame to a file or standard output.
@@ -281,6 +302,27 @@ impl ReceiveArgs {
         };
         Config { limits, timeouts, name_limit: self.max_name.unwrap_or(config.name_limit), ..config }
     }
+}
+
+/// Who the two sides are, which each option says something about; with any of them there is TLS.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Encryption (TLS 1.3)")]
+pub(crate) struct TlsArgs {
+    /// Prove to be who this file says (see tej identity).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) identity: Option<PathBuf>,
+    /// Accept only a peer with this fingerprint, which tej identity prints over there; repeat it for several.
+    #[arg(long = "peer", value_name = "FINGERPRINT")]
+    pub(crate) peers: Vec<Fingerprint>,
+    /// Prove to be who this certificate says: a PEM file, with what leads to its authority.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The private key of --tls-cert: a PEM file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Accept only peers with a certificate of these authorities: a PEM file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_ca: Option<PathBuf>,
 }
 
 /// How many peers are served at a time.

@@ -4,6 +4,7 @@ mod args;
 mod decode;
 mod encode;
 mod explain;
+mod identity;
 mod intake;
 mod manual;
 mod outgoing;
@@ -13,6 +14,7 @@ mod report;
 mod send;
 mod shutdown;
 mod text;
+mod transport;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -56,6 +58,7 @@ async fn run(command: Command) -> Result<(), Stop> {
         Command::Send(args) => send::run(args, &reporter).await,
         Command::Recv(args) => recv::run(args, &reporter).await,
         Command::Ping(args) => ping::run(args, &reporter).await,
+        Command::Identity(args) => identity::run(args, &reporter).await,
         Command::Encode(args) => encode::run(args, &reporter).await,
         Command::Decode(args) => decode::run(args, &reporter).await,
         Command::Completions(args) => manual::completions(&args, &reporter).await,

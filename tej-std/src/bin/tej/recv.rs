@@ -1,25 +1,35 @@
 //! `tej recv`.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use tej_std::inbox::Inbox;
-use tej_std::{Config, Connection, Server};
+use tej_std::tls::Connector;
+use tej_std::{Config, Connection};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Mutex;
 use tokio::task::{JoinError, JoinSet};
 
 use crate::Stop;
 use crate::args::{ReceiveArgs, RecvArgs};
+use crate::identity::Listening;
 use crate::intake::Intake;
 use crate::report::{Failure, Reporter};
-use crate::send::{accept, check_address, connect, listen, open_inbox};
+use crate::send::{check_address, listen, open_inbox};
 use crate::shutdown::Shutdown;
+use crate::transport::{Handshake, Incoming, Link, Listener, connect};
 
 pub(crate) async fn run(args: RecvArgs, reporter: &Reporter) -> Result<(), Stop> {
-    let RecvArgs { role, frames, once, receive, admission, .. } = args;
+    let RecvArgs { role, frames, once, receive, admission, tls, .. } = args;
     if let Some(addr) = role.listen.as_deref().or(role.connect.as_deref()) {
         check_address(addr)?;
     }
+    let peers = match (role.connect, role.listen) {
+        (Some(addr), _) => Peers::Connect(addr, tls.connector()?),
+        (None, Some(addr)) => Peers::Listen(addr, tls.listening()?),
+        // clap requires one of them.
+        (None, None) => return Ok(()),
+    };
     let outcome = async {
         // It only receives.
         let config = Config { send_buffer: 1, ..receive.config() };
@@ -29,18 +39,22 @@ pub(crate) async fn run(args: RecvArgs, reporter: &Reporter) -> Result<(), Stop>
             quota: Quota { limit: frames, done: Mutex::new(0), reached: Shutdown::new() },
             receive,
         });
-        match (role.connect, role.listen) {
-            (Some(addr), _) => service.connect(&addr, &config).await,
-            (None, Some(addr)) => {
-                let server = listen(&addr, config, admission.into(), reporter).await?;
-                if once { service.serve_one(&server).await } else { service.serve(&server).await }
+        match peers {
+            Peers::Connect(addr, connector) => service.connect(&addr, connector.as_ref(), &config).await,
+            Peers::Listen(addr, tls) => {
+                let listener = listen(&addr, config, admission.into(), tls.as_ref(), reporter).await?;
+                if once { service.serve_one(&listener).await } else { service.serve(&listener).await }
             }
-            // clap requires one of them.
-            (None, None) => Ok(()),
         }
     }
     .await;
     reporter.settle(FIRST, outcome).await
+}
+
+/// Where peers come from.
+enum Peers {
+    Connect(String, Option<Connector>),
+    Listen(String, Option<Listening>),
 }
 
 /// What all connections share.
@@ -52,43 +66,48 @@ struct Service {
 }
 
 impl Service {
-    async fn connect(&self, addr: &str, config: &Config) -> Result<(), Failure> {
-        let connection = tokio::select! {
-            connection = connect(addr, self.receive.timeout, config) => connection?,
+    async fn connect(
+        &self,
+        addr: &str,
+        connector: Option<&Connector>,
+        config: &Config,
+    ) -> Result<(), Failure> {
+        let link = tokio::select! {
+            link = connect(addr, self.receive.timeout, config, connector) => link?,
             () = self.reporter.shutdown().requested() => return Err(Failure::closed("interrupted")),
         };
-        match self.receive(FIRST, connection).await? {
+        match self.receive_over(FIRST, link).await? {
             End::Interrupted => Err(Failure::closed("interrupted")),
             End::Closed | End::Enough => self.quota.check().await,
         }
     }
 
-    async fn serve_one(&self, server: &Server) -> Result<(), Failure> {
-        let connection = tokio::select! {
-            connection = accept(server) => connection?,
+    async fn serve_one(&self, listener: &Listener) -> Result<(), Failure> {
+        let link = tokio::select! {
+            link = listener.accept_one(&self.reporter) => link?,
             () = self.reporter.shutdown().requested() => {
                 return Err(Failure::closed("interrupted before a peer came"));
             }
         };
-        match self.receive(FIRST, connection).await? {
+        match self.receive_over(FIRST, link).await? {
             End::Interrupted => Err(Failure::closed("interrupted")),
             End::Closed | End::Enough => Ok(()),
         }
     }
 
     /// Serves any number of peers at once, until enough frames have come or the process is asked to end.
-    async fn serve(self: &Arc<Self>, server: &Server) -> Result<(), Failure> {
+    async fn serve(self: &Arc<Self>, listener: &Listener) -> Result<(), Failure> {
         let mut peers = JoinSet::new();
         let mut next = FIRST;
         {
             let mut end = pin!(self.end());
-            let mut accepting = pin!(accept(server));
+            let mut accepting = pin!(listener.accept());
             loop {
                 tokio::select! {
-                    connection = &mut accepting => {
-                        peers.spawn(Arc::clone(self).serve_peer(next, connection?));
+                    incoming = &mut accepting => {
+                        peers.spawn(Arc::clone(self).serve_peer(next, incoming?));
                         next += 1;
-                        accepting.set(accept(server));
+                        accepting.set(listener.accept());
                     }
                     Some(ended) = peers.join_next() => self.ended(ended).await,
                     () = &mut end => break,
@@ -102,8 +121,12 @@ impl Service {
         self.quota.check().await
     }
 
-    async fn serve_peer(self: Arc<Self>, conn: u64, connection: Connection) {
-        if let Err(failure) = self.receive(conn, connection).await {
+    async fn serve_peer(self: Arc<Self>, conn: u64, incoming: Incoming) {
+        let served = match incoming {
+            Incoming::Tcp(connection) => self.receive(conn, connection).await,
+            Incoming::Tls(handshake) => self.shake_and_receive(conn, handshake).await,
+        };
+        if let Err(failure) = served {
             self.reporter.error(conn, &failure).await;
         }
     }
@@ -115,29 +138,58 @@ impl Service {
         }
     }
 
+    /// In a box: neither the task nor the stack of a connection without TLS has a use for the room.
+    fn shake_and_receive(
+        &self,
+        conn: u64,
+        handshake: Handshake,
+    ) -> Pin<Box<dyn Future<Output = Result<End, Failure>> + Send + '_>> {
+        Box::pin(async move {
+            let connection = tokio::select! {
+                connection = handshake.shake() => connection?,
+                () = self.end() => return Ok(End::Enough),
+            };
+            self.receive(conn, connection).await
+        })
+    }
+
+    async fn receive_over(&self, conn: u64, link: Link) -> Result<End, Failure> {
+        match link {
+            Link::Tcp(connection) => self.receive(conn, connection).await,
+            Link::Tls(connection) => self.receive(conn, connection).await,
+        }
+    }
+
     /// Receives until the peer closes, enough frames have come, or the process is asked to end.
-    async fn receive(&self, conn: u64, connection: Connection) -> Result<End, Failure> {
+    async fn receive<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
+        &self,
+        conn: u64,
+        connection: Connection<R, W>,
+    ) -> Result<End, Failure> {
         // Our direction stays open: many a peer takes its end for the end of the connection.
-        let (mut receiver, _sender) = connection.split();
+        let (mut receiver, mut sender) = connection.split();
         let mut intake = Intake::new(conn, &self.reporter, self.inbox.as_ref(), self.receive.digest);
         let ended = tokio::select! {
             ended = self.frames(conn, &mut receiver, &mut intake) => Some(ended?),
             () = self.end() => None,
         };
-        match ended {
-            Some(ended) => Ok(ended),
-            None if self.quota.reached.is_requested() => Ok(End::Enough),
+        let ended = match ended {
+            Some(ended) => ended,
+            None if self.quota.reached.is_requested() => End::Enough,
             None if intake.in_frame() || !receiver.is_between_frames() => {
-                Err(Failure::closed("interrupted inside a frame"))
+                return Err(Failure::closed("interrupted inside a frame"));
             }
-            None => Ok(End::Interrupted),
-        }
+            None => End::Interrupted,
+        };
+        // With TLS a peer can tell it from being cut off. It may be gone already.
+        let _ = sender.shutdown().await;
+        Ok(ended)
     }
 
-    async fn frames(
+    async fn frames<R: AsyncRead + Unpin>(
         &self,
         conn: u64,
-        receiver: &mut tej_std::Receiver,
+        receiver: &mut tej_std::Receiver<R>,
         intake: &mut Intake<'_>,
     ) -> Result<End, Failure> {
         loop {

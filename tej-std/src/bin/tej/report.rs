@@ -10,7 +10,9 @@ use std::time::Duration;
 use clap::ValueEnum;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde::Serialize;
-use tej_std::{DecodeError, FrameHeader, ReceiveError, SendError};
+use tej_std::tls::rustls::AlertDescription;
+use tej_std::tls::{Fingerprint, HandshakeError};
+use tej_std::{DecodeError, DecodeErrorKind, FrameHeader, ReceiveError, SendError};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::Stop;
@@ -78,6 +80,12 @@ impl Reporter {
 
     pub(crate) async fn listening(&self, addr: SocketAddr) {
         self.print(&Report::Listening { addr }, || format!("listening on {addr}")).await;
+    }
+
+    pub(crate) async fn identity(&self, path: &Path, fingerprint: Fingerprint, created: bool) {
+        let (path, fingerprint) = (path.to_string_lossy(), fingerprint.to_string());
+        let report = Report::Identity { path: &path, fingerprint: &fingerprint, created };
+        self.print(&report, || fingerprint.clone()).await;
     }
 
     pub(crate) async fn frame_start(&self, conn: u64, header: FrameHeader) {
@@ -426,14 +434,60 @@ impl Failure {
 
     pub(crate) fn receive(error: &ReceiveError, timeout: Duration) -> Self {
         match error {
-            ReceiveError::Decode(error) => (*error).into(),
+            ReceiveError::Decode(error) => Self::of_peer(*error),
             ReceiveError::Timeout => Self::timeout(timeout),
             ReceiveError::FrameTimeout | ReceiveError::TooSlow => Self::new("timeout", error.to_string()),
             ReceiveError::Io(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {
                 Self::closed("the peer reset the connection")
             }
+            ReceiveError::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Self::closed(
+                "the connection was cut off: it ended without the peer's word (TLS close_notify); what came before is \
+                 whole, but there may have been more",
+            ),
+            ReceiveError::Io(error) => match HandshakeError::of(error) {
+                Some(refused) => Self::handshake(&refused),
+                None => Self::new("io", error.to_string()),
+            },
             error => Self::new("io", error.to_string()),
         }
+    }
+
+    /// A handshake that failed, with what to do about it.
+    pub(crate) fn handshake(error: &HandshakeError) -> Self {
+        let advice = match error {
+            HandshakeError::Mismatch(_) => {
+                "if it has a new identity, ask its owner for the fingerprint, not over this connection, and give that \
+                 with --peer; if not, somebody else answers"
+            }
+            HandshakeError::NoCertificate => "it must give --identity FILE, too",
+            HandshakeError::NotTls => "it must encrypt, too: with --peer and the fingerprint of this side",
+            HandshakeError::Refused(AlertDescription::CertificateRequired) => {
+                "give --identity FILE, and have the peer give --peer with what `tej identity FILE` prints"
+            }
+            HandshakeError::Refused(AlertDescription::CertificateUnknown) => {
+                "have it give --peer with what `tej identity FILE` prints for our --identity"
+            }
+            HandshakeError::Timeout => "--timeout allows more",
+            HandshakeError::Closed => "a listener does with --identity",
+            _ => return Self::new("tls", error.to_string()),
+        };
+        Self::new("tls", format!("{error}: {advice}"))
+    }
+
+    /// Whether it says what is wrong with what came in, rather than that no more comes.
+    pub(crate) fn is_of_the_stream(&self) -> bool {
+        self.offset.is_some() || self.kind == "tls"
+    }
+
+    /// A fault in what a peer sent, which may have meant to speak TLS.
+    fn of_peer(error: DecodeError) -> Self {
+        let mut failure = Self::from(error);
+        failure.detail += match (error.kind, error.offset, error.value) {
+            (DecodeErrorKind::BadStartBit, 0, TLS_ALERT) => "; the peer speaks TLS: give --peer FINGERPRINT",
+            (DecodeErrorKind::BadStartBit, 0, TLS_HANDSHAKE) => "; the peer speaks TLS: give --identity FILE",
+            _ => "",
+        };
+        failure
     }
 
     pub(crate) fn send(error: &SendError, timeout: Duration) -> Self {
@@ -458,6 +512,11 @@ impl From<DecodeError> for Failure {
 enum Report<'a> {
     Listening {
         addr: SocketAddr,
+    },
+    Identity {
+        path: &'a str,
+        fingerprint: &'a str,
+        created: bool,
     },
     FrameStart {
         conn: u64,
@@ -521,6 +580,9 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What a record of TLS begins with.
+const TLS_ALERT: u64 = 0x15;
+const TLS_HANDSHAKE: u64 = 0x16;
 /// Lines that may wait to be written; then the connections wait.
 const QUEUE: usize = 64;
 /// How long the last lines may take to be written once the process was asked to end.

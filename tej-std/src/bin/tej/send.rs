@@ -7,29 +7,45 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tej_std::inbox::{Inbox, OnConflict, Policy};
+use tej_std::tls::Connector;
 use tej_std::{Admission, Cap, Config, Connection, Limits, Server, Timeouts, Trouble};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use crate::Stop;
-use crate::args::{Conflict, ReceiveArgs, SendArgs};
+use crate::args::{Conflict, ReceiveArgs, SendArgs, TlsArgs};
+use crate::identity::Listening;
 use crate::intake::Intake;
 use crate::outgoing::{NotSent, Outgoing, Refused};
 use crate::report::{Failure, Reporter};
+use crate::transport::{Link, Listener, connect};
 
 pub(crate) async fn run(args: SendArgs, reporter: &Reporter) -> Result<(), Stop> {
-    let (peer, files) = peer_and_files(args.listen, args.operands)?;
+    let (peer, files) = peer_and_files(args.listen, args.operands, &args.tls)?;
     let work = async {
         let inbox = open_inbox(&args.receive)?;
         let outgoing = Outgoing::gather(args.frame, files, args.stdin, reporter).await?;
         let config = args.receive.config();
-        let connection = match &peer {
-            Peer::Connect(addr) => connect(addr, args.receive.timeout, &config).await?,
-            Peer::Listen(addr) => {
-                accept(&listen(addr, config, Admission::default(), reporter).await?).await?
+        let link = match &peer {
+            Peer::Connect(addr, connector) => {
+                connect(addr, args.receive.timeout, &config, connector.as_ref()).await?
+            }
+            Peer::Listen(addr, listening) => {
+                let admission = Admission::default();
+                let listener = listen(addr, config, admission, listening.as_ref(), reporter).await?;
+                listener.accept_one(reporter).await?
             }
         };
-        exchange(connection, &outgoing, args.replies, inbox.as_ref(), &args.receive, reporter).await?;
+        let (replies, inbox, receive) = (args.replies, inbox.as_ref(), &args.receive);
+        match link {
+            Link::Tcp(connection) => {
+                exchange(connection, &outgoing, replies, inbox, receive, reporter).await?;
+            }
+            Link::Tls(connection) => {
+                exchange(connection, &outgoing, replies, inbox, receive, reporter).await?;
+            }
+        }
         Ok(())
     };
     let outcome = tokio::select! {
@@ -53,21 +69,9 @@ pub(crate) fn config(idle: Option<Duration>) -> Config {
         limits: Limits::UNLIMITED,
         name_limit: u16::MAX,
         // Connecting has the same patience as everything else, and an error of its own.
-        timeouts: Timeouts { connect: None, idle, ..Timeouts::PATIENT },
+        timeouts: Timeouts { connect: None, handshake: idle, idle, ..Timeouts::PATIENT },
         receive_buffer: BUFFER,
         send_buffer: BUFFER,
-    }
-}
-
-/// Connects within the timeout.
-pub(crate) async fn connect(addr: &str, limit: Duration, config: &Config) -> Result<Connection, Failure> {
-    match timeout(limit, tej_std::connect(addr, config)).await {
-        Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(error)) => Err(Failure::io(&format!("cannot connect to {addr}"), &error)),
-        Err(_) => {
-            let seconds = limit.as_secs_f64();
-            Err(Failure::new("timeout", format!("cannot connect to {addr}: no answer for {seconds} s")))
-        }
     }
 }
 
@@ -76,15 +80,29 @@ pub(crate) async fn listen(
     addr: &str,
     config: Config,
     admission: Admission,
+    tls: Option<&Listening>,
     reporter: &Reporter,
-) -> Result<Server, Failure> {
+) -> Result<Listener, Failure> {
     let server = Server::bind(addr, config)
         .await
         .map_err(|error| Failure::io(&format!("cannot listen on {addr}"), &error))?;
     let local = server.local_addr().map_err(|error| Failure::io("listening", &error))?;
     reporter.listening(local).await;
+    match tls {
+        None if !local.ip().to_canonical().is_loopback() => {
+            let what = "anybody on the way can read and change what is sent";
+            let remedy = "--identity FILE encrypts it (`tej identity FILE` makes one)";
+            reporter.warn(&format!("no encryption on {local}: {what}; {remedy}")).await;
+        }
+        Some(Listening { anyone: true, .. }) => {
+            let remedy = "--peer FINGERPRINT or --tls-ca FILE says who may";
+            reporter.warn(&format!("any client may connect, for it is not asked who it is; {remedy}")).await;
+        }
+        _ => {}
+    }
     let warnings = Warnings { reporter: reporter.clone(), last: Mutex::default() };
-    Ok(server.with_admission(admission).with_watch(move |trouble| warnings.give(&trouble)))
+    let server = server.with_admission(admission).with_watch(move |trouble| warnings.give(&trouble));
+    Ok(Listener { server, acceptor: tls.map(|tls| tls.acceptor.clone()) })
 }
 
 /// Tells why peers are not served, and not more often than anybody can read.
@@ -119,14 +137,6 @@ impl Warnings {
         // Whoever reads the lines may be slow, which must not keep peers out.
         tokio::spawn(async move { reporter.warn(&text).await });
     }
-}
-
-/// Waits for the next peer.
-///
-/// A dropped future loses no peer.
-pub(crate) async fn accept(server: &Server) -> Result<Connection, Failure> {
-    let accepted = server.accept().await;
-    accepted.map(|(connection, _)| connection).map_err(|error| Failure::io("cannot accept", &error))
 }
 
 pub(crate) fn open_inbox(args: &ReceiveArgs) -> Result<Option<Inbox>, Failure> {
@@ -167,17 +177,18 @@ pub(crate) fn check_address(addr: &str) -> Result<(), Stop> {
 }
 
 enum Peer {
-    Connect(String),
-    Listen(String),
+    Connect(String, Option<Connector>),
+    Listen(String, Option<Listening>),
 }
 
 fn peer_and_files(
     listen: Option<String>,
     mut operands: Vec<OsString>,
+    tls: &TlsArgs,
 ) -> Result<(Peer, Vec<OsString>), Stop> {
     if let Some(addr) = listen {
         check_address(&addr)?;
-        return Ok((Peer::Listen(addr), operands));
+        return Ok((Peer::Listen(addr, tls.listening()?), operands));
     }
     if operands.is_empty() {
         return Err(Stop::Usage(
@@ -186,12 +197,12 @@ fn peer_and_files(
     }
     let addr = operands.remove(0).to_string_lossy().into_owned();
     check_address(&addr)?;
-    Ok((Peer::Connect(addr), operands))
+    Ok((Peer::Connect(addr, tls.connector()?), operands))
 }
 
 /// Sends the frame while receiving whatever comes, until the peer closes.
-async fn exchange(
-    connection: Connection,
+async fn exchange<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
+    connection: Connection<R, W>,
     outgoing: &Outgoing,
     replies: u64,
     inbox: Option<&Inbox>,
@@ -237,7 +248,11 @@ async fn exchange(
             Err(error) => {
                 if matches!(error, NotSent::Connection(_)) {
                     // What the peer said before it went may be the reason.
-                    let _ = timeout(LAST_WORDS, &mut receive).await;
+                    if let Ok(Err(failure)) = timeout(LAST_WORDS, &mut receive).await
+                        && failure.is_of_the_stream()
+                    {
+                        return Err(failure);
+                    }
                 }
                 return Err(not_sent(error));
             }
