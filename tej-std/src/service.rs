@@ -261,40 +261,92 @@ impl Server {
         options: Options,
         shutdown: impl Future<Output = ()>,
     ) -> std::io::Result<()> {
-        let (stopping, stop) = watch::channel(false);
-        let mut peers = JoinSet::new();
-        let mut shutdown = std::pin::pin!(shutdown);
-        let outcome = loop {
-            tokio::select! {
-                biased;
-                () = &mut shutdown => break Ok(()),
-                Some(ended) = peers.join_next() => report(ended),
-                accepted = self.accept() => match accepted {
-                    Ok((connection, address)) => {
-                        let (handler, stop) = (handler(address), stop.clone());
-                        let span = tracing::info_span!("connection", %address);
-                        let work = async move {
-                            let end = run(connection, Some(address), handler, &options, stop).await;
-                            tracing::debug!(%end, "disconnected");
-                        };
-                        peers.spawn(work.instrument(span));
-                    }
-                    Err(error) => break Err(error),
-                },
-            }
+        let work = |(connection, address): (Connection, _), stop| {
+            let handler = handler(address);
+            let span = tracing::info_span!("connection", %address);
+            let work = async move {
+                let end = run(connection, Some(address), handler, &options, stop).await;
+                tracing::debug!(%end, "disconnected");
+            };
+            work.instrument(span)
         };
-        stopping.send_replace(true);
-        let deadline = Instant::now() + options.shutdown;
-        while let Ok(Some(ended)) = timeout_at(deadline, peers.join_next()).await {
-            report(ended);
-        }
-        // Those that are left are dropped where they stand.
-        if !peers.is_empty() {
-            tracing::warn!(connections = peers.len(), "gave up at the deadline of the shutdown");
-        }
-        peers.shutdown().await;
-        outcome
+        serve_by(|| self.accept(), work, options.shutdown, shutdown).await
     }
+
+    /// As [`serve`](Self::serve), over TLS. A peer that fails the handshake is logged; its handler is dropped without a
+    /// call.
+    ///
+    /// # Errors
+    ///
+    /// As for [`serve`](Self::serve).
+    #[cfg(feature = "tls")]
+    pub async fn serve_tls<H: Handler + 'static>(
+        &self,
+        acceptor: &crate::tls::Acceptor,
+        mut handler: impl FnMut(SocketAddr) -> H,
+        options: Options,
+        shutdown: impl Future<Output = ()>,
+    ) -> std::io::Result<()> {
+        let work = |(stream, address, place): (_, SocketAddr, _), mut stop: watch::Receiver<bool>| {
+            let (handler, acceptor, config) = (handler(address), acceptor.clone(), self.config().clone());
+            let span = tracing::info_span!("connection", %address);
+            let work = async move {
+                let accepted = tokio::select! {
+                    accepted = acceptor.accept(stream, &config) => accepted,
+                    () = requested(&mut stop) => return,
+                };
+                match accepted {
+                    Ok(connection) => {
+                        let connection = connection.holding(place);
+                        let end = run(connection, Some(address), handler, &options, stop).await;
+                        tracing::debug!(%end, "disconnected");
+                    }
+                    Err(error) => tracing::warn!("the TLS handshake failed: {error}"),
+                }
+            };
+            work.instrument(span)
+        };
+        serve_by(|| self.accept_stream(), work, options.shutdown, shutdown).await
+    }
+}
+
+/// Does the `work` of each peer that is accepted, in a task of its own, until `shutdown` is ready; then lets them end
+/// within `grace`.
+async fn serve_by<P, A, W>(
+    accept: impl Fn() -> A,
+    mut work: impl FnMut(P, watch::Receiver<bool>) -> W,
+    grace: Duration,
+    shutdown: impl Future<Output = ()>,
+) -> std::io::Result<()>
+where
+    A: Future<Output = std::io::Result<P>>,
+    W: Future<Output = ()> + Send + 'static,
+{
+    let (stopping, stop) = watch::channel(false);
+    let mut peers = JoinSet::new();
+    let mut shutdown = std::pin::pin!(shutdown);
+    let outcome = loop {
+        tokio::select! {
+            biased;
+            () = &mut shutdown => break Ok(()),
+            Some(ended) = peers.join_next() => report(ended),
+            accepted = accept() => match accepted {
+                Ok(peer) => drop(peers.spawn(work(peer, stop.clone()))),
+                Err(error) => break Err(error),
+            },
+        }
+    };
+    stopping.send_replace(true);
+    let deadline = Instant::now() + grace;
+    while let Ok(Some(ended)) = timeout_at(deadline, peers.join_next()).await {
+        report(ended);
+    }
+    // Those that are left are dropped where they stand.
+    if !peers.is_empty() {
+        tracing::warn!(connections = peers.len(), "gave up at the deadline of the shutdown");
+    }
+    peers.shutdown().await;
+    outcome
 }
 
 fn report(ended: Result<(), tokio::task::JoinError>) {

@@ -17,6 +17,8 @@
 //! [`ReceiveError::Io`](crate::ReceiveError::Io) of the kind `UnexpectedEof`, for there might have been more. The frames
 //! before it are whole. So shut a connection down that you only received from, too.
 //!
+//! [`Server::serve_tls`](crate::Server::serve_tls) serves handlers; or, connection by connection:
+//!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use tej_std::tls::{Acceptor, Identity, Trust};

@@ -2,14 +2,19 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use tej_std::service::{Failed, Frame, Handler, Options, Peer};
 use tej_std::tls::rustls::{AlertDescription, CertificateError};
 use tej_std::tls::{
     Acceptor, Authorities, Connector, Fingerprint, HandshakeError, Identity, SetupError, TlsConnection, Trust,
 };
-use tej_std::{Config, DecodeErrorKind, Event, ReceiveError, Receiver, Server, Status, Timeouts, connect};
+use tej_std::{
+    Config, DecodeErrorKind, Event, OutgoingFrame, ReceiveError, Receiver, Server, Status, Timeouts, connect,
+};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, copy, duplex, split};
 use tokio::net::{TcpListener, TcpStream};
@@ -497,6 +502,52 @@ async fn a_sent_frame_is_not_held_back() {
     let exchange = async { tokio::join!(sender.send_message(Status::ZERO, &message), receive) };
     let (sent, ()) = timeout(Duration::from_secs(10), exchange).await.expect("bytes were held back");
     sent.unwrap();
+}
+
+/// Answers each message with itself, and says when it is dropped.
+struct Echo(#[expect(dead_code, reason = "held until it is dropped")] Arc<()>);
+
+impl Handler for Echo {
+    async fn received(&mut self, peer: &Peer, frame: &mut Frame<'_>) -> Result<(), Failed> {
+        let message = frame.message().await?;
+        peer.send(OutgoingFrame::new(Status::ZERO).message(message)).await?;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn handlers_are_served_over_tls() {
+    let (ours, theirs) = (identity(), identity());
+    let acceptor = Acceptor::new(&theirs, &pinned(&[&ours])).unwrap();
+    let server = Server::bind("127.0.0.1:0", Config::default()).await.unwrap();
+    let addr = server.local_addr().unwrap().to_string();
+    let handlers = Arc::new(());
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let stopped = async { drop(stopped.await) };
+    let serve = server.serve_tls(&acceptor, |_| Echo(Arc::clone(&handlers)), Options::default(), stopped);
+    // Programs spawn it.
+    let serve: Pin<Box<dyn Future<Output = _> + Send + '_>> = Box::pin(serve);
+    let talk = async {
+        let config = Config::default();
+        // One that is not let in, and one that has said nothing when the server ends.
+        let stranger = Connector::new(None, &pinned(&[&theirs])).unwrap();
+        let (mut receiver, _sender) = stranger.connect(&addr, &config).await.unwrap().split();
+        let (_, Err(ReceiveError::Io(error))) = messages(&mut receiver).await else { panic!("let in") };
+        assert!(matches!(HandshakeError::of(&error), Some(HandshakeError::Refused(_))), "{error:?}");
+        let _silent = TcpStream::connect(&addr).await.unwrap();
+        let connector = Connector::new(Some(&ours), &pinned(&[&theirs])).unwrap();
+        let (mut receiver, mut sender) = connector.connect(&addr, &config).await.unwrap().split();
+        sender.send_message(Status::ZERO, b"hello").await.unwrap();
+        while !matches!(receiver.next().await.unwrap().unwrap(), Event::FrameEnd) {}
+        stop.send(()).unwrap();
+        // Its end is one that TLS knows of.
+        messages(&mut receiver).await.1.unwrap();
+    };
+    let start = Instant::now();
+    let (served, ()) = tokio::join!(serve, talk);
+    served.unwrap();
+    assert!(start.elapsed() < Options::default().shutdown / 2, "a handshake held the server up");
+    assert_eq!((server.connections(), Arc::strong_count(&handlers)), (0, 1));
 }
 
 #[tokio::test]
