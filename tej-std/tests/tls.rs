@@ -421,6 +421,29 @@ async fn tls_to_a_plaintext_port_is_named() {
     assert_eq!((fault.kind, fault.offset), (DecodeErrorKind::BadStartBit, 0));
 }
 
+#[tokio::test]
+async fn an_older_version_of_tls_is_named() {
+    let acceptor = Acceptor::for_anyone(&identity()).unwrap();
+    let (mut near, far) = duplex(1024);
+    // A hello of TLS 1.2: random and empty session, one cipher suite, no compression, the curve and the signature.
+    let extensions = b"\x00\x0a\x00\x04\x00\x02\x00\x17\x00\x0d\x00\x04\x00\x02\x04\x03";
+    let hello =
+        [b"\x03\x03", &[7; 32][..], b"\0", b"\x00\x02\xc0\x2b", b"\x01\0", b"\x00\x10", extensions].concat();
+    let len = u8::try_from(hello.len()).unwrap();
+    near.write_all(&[b"\x16\x03\x01\0", &[len + 4][..], b"\x01\0\0", &[len], &hello].concat()).await.unwrap();
+    let talk = async {
+        // The head of an alert, and protocol_version.
+        let mut alert = [0; 7];
+        near.read_exact(&mut alert).await.unwrap();
+        assert_eq!((alert[0], alert[6]), (21, 70));
+        drop(near);
+    };
+    let config = Config::default();
+    let (error, ()) = tokio::join!(acceptor.accept_over(far, &config), talk);
+    let text = error.unwrap_err().to_string();
+    assert!(text.ends_with("it must speak TLS 1.3"), "{text}");
+}
+
 /// What a server sees of a client that sends a whole message, and `more`, and is then cut off.
 async fn cut_off(more: &[u8]) -> (Vec<u8>, ReceiveError) {
     let theirs = identity();

@@ -159,7 +159,13 @@ impl fmt::Display for HandshakeError {
             Self::Closed => {
                 write!(f, "the peer closed the connection during the TLS handshake; does it speak TLS 1.3?")
             }
-            Self::Other(error) => error.fmt(f),
+            Self::Other(error) => {
+                error.fmt(f)?;
+                match error.get_ref().and_then(|error| error.downcast_ref()) {
+                    Some(rustls::Error::PeerIncompatible(_)) => f.write_str("; it must speak TLS 1.3"),
+                    _ => Ok(()),
+                }
+            }
         }
     }
 }

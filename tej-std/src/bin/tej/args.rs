@@ -86,11 +86,11 @@ pub(crate) struct SendArgs {
     pub(crate) replies: u64,
     #[command(flatten)]
     pub(crate) receive: ReceiveArgs,
-    #[command(flatten)]
-    pub(crate) tls: TlsArgs,
     /// Print one JSON object per line on standard output, and nothing else there.
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
 }
 
 /// Receives frames, and stores their files with --dir.
@@ -116,11 +116,11 @@ pub(crate) struct RecvArgs {
     pub(crate) receive: ReceiveArgs,
     #[command(flatten)]
     pub(crate) admission: AdmissionArgs,
-    #[command(flatten)]
-    pub(crate) tls: TlsArgs,
     /// Print one JSON object per line on standard output, and nothing else there.
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
 }
 
 #[derive(Args, Debug)]
