@@ -8,7 +8,14 @@ use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use tej_std::service::{Failed, Frame, Handler, Options, Peer};
-use tej_std::tls::rustls::{AlertDescription, CertificateError};
+use tej_std::tls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use tej_std::tls::rustls::crypto::ring;
+use tej_std::tls::rustls::pki_types::pem::PemObject;
+use tej_std::tls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use tej_std::tls::rustls::sign::{CertifiedKey, SingleCertAndKey};
+use tej_std::tls::rustls::{
+    self, AlertDescription, CertificateError, DigitallySignedStruct, SignatureScheme,
+};
 use tej_std::tls::{
     Acceptor, Authorities, Connector, Fingerprint, HandshakeError, Identity, SetupError, TlsConnection, Trust,
 };
@@ -144,7 +151,88 @@ async fn a_server_refuses_a_client_with_another_fingerprint_or_none() {
 }
 
 #[tokio::test]
-async fn who_has_the_certificate_without_its_key_is_refused() {
+async fn who_has_a_certificate_without_its_key_proves_nothing() {
+    let (victim, other) = (identity(), identity());
+    let dir = tempfile::tempdir().unwrap();
+    let read = |identity: &Identity, name: &str| {
+        let path = dir.path().join(name);
+        identity.save(&path).unwrap();
+        fs::read(path).unwrap()
+    };
+    let certificate = CertificateDer::from_pem_slice(&read(&victim, "victim")).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(&read(&identity(), "thief")).unwrap();
+    let key = ring::sign::any_supported_type(&key).unwrap();
+    let stolen = Arc::new(SingleCertAndKey::from(CertifiedKey::new(vec![certificate], key)));
+    let provider = Arc::new(ring::default_provider());
+    let config = Config::default();
+    let is_caught =
+        |error: HandshakeError| matches!(error, HandshakeError::Certificate(CertificateError::BadSignature));
+
+    let server = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::clone(&stolen) as _);
+    let (near, far) = duplex(1024);
+    let thief = tokio_rustls::TlsAcceptor::from(Arc::new(server)).accept(far);
+    let connector = Connector::new(None, &pinned(&[&victim])).unwrap();
+    let (error, _) = tokio::join!(connector.connect_over(near, "x", &config), thief);
+    assert!(is_caught(error.unwrap_err()));
+
+    let client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Gullible))
+        .with_client_cert_resolver(stolen);
+    let (near, far) = duplex(1024);
+    let thief = tokio_rustls::TlsConnector::from(Arc::new(client)).connect("x".try_into().unwrap(), near);
+    let acceptor = Acceptor::new(&other, &pinned(&[&victim])).unwrap();
+    let (error, _) = tokio::join!(acceptor.accept_over(far, &config), thief);
+    assert!(is_caught(error.unwrap_err()));
+}
+
+/// Believes everything.
+#[derive(Debug)]
+struct Gullible;
+
+impl ServerCertVerifier for Gullible {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ECDSA_NISTP256_SHA256]
+    }
+}
+
+#[test]
+fn a_certificate_with_another_key_is_no_identity() {
     let (theirs, thief) = (identity(), identity());
     let dir = tempfile::tempdir().unwrap();
     let (certificate, key) = (dir.path().join("theirs"), dir.path().join("thief"));
