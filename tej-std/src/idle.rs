@@ -97,6 +97,10 @@ impl<R> IdleRead<R> {
         &self.activity
     }
 
+    pub(crate) fn inner(&self) -> &R {
+        &self.inner
+    }
+
     pub(crate) fn boxed(self) -> IdleRead<Box<dyn AsyncRead + Send + Unpin>>
     where
         R: AsyncRead + Send + Unpin + 'static,
@@ -117,25 +121,39 @@ impl<R> IdleRead<R> {
     }
 }
 
-impl<R: AsyncRead + Unpin> AsyncRead for IdleRead<R> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let before = buf.filled().len();
-        if let Poll::Ready(result) = Pin::new(&mut this.inner).poll_read(cx, buf) {
-            this.activity.received();
-            this.pace.received((buf.filled().len() - before) as u64);
+impl<R> IdleRead<R> {
+    /// Receives by `receive`, which returns how many bytes came, for as long as the timeouts allow.
+    pub(crate) fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        receive: impl FnOnce(&mut R, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(result) = receive(&mut self.inner, cx) {
+            self.activity.received();
+            self.pace.received(*result.as_ref().unwrap_or(&0) as u64);
             return Poll::Ready(result);
         }
-        let waiting_since = *this.pace.waiting_since.get_or_insert_with(Instant::now);
-        let (activity, pace) = (&this.activity, &this.pace);
+        let waiting_since = *self.pace.waiting_since.get_or_insert_with(Instant::now);
+        let (activity, pace) = (&self.activity, &self.pace);
         let silent_at = || {
             let timeout = activity.timeouts.idle?;
             Some((activity.silent_at(timeout), Expired::Silence))
         };
         let expires = || silent_at().into_iter().chain(pace.expires(waiting_since)).min_by_key(|(at, _)| *at);
         let Some((_, expired)) = expires() else { return Poll::Pending };
-        ready!(this.alarm.poll(cx, || expires().map_or(waiting_since, |(at, _)| at)));
+        ready!(self.alarm.poll(cx, || expires().map_or(waiting_since, |(at, _)| at)));
         Poll::Ready(Err(expires().map_or(expired, |(_, expired)| expired).into()))
+    }
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for IdleRead<R> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let received = self.get_mut().poll_receive(cx, |inner, cx| {
+            let before = buf.filled().len();
+            ready!(Pin::new(inner).poll_read(cx, buf))?;
+            Poll::Ready(Ok(buf.filled().len() - before))
+        });
+        received.map_ok(|_| ())
     }
 }
 
@@ -190,6 +208,20 @@ impl<W> IdleWrite<W> {
         Self { inner, activity, alarm: Alarm::default(), waiting_since: None }
     }
 
+    pub(crate) fn inner(&self) -> &W {
+        &self.inner
+    }
+
+    /// Sends by `send`, which returns how many bytes were taken, for as long as the timeouts allow.
+    pub(crate) fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        send: impl FnOnce(&mut W, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let inner = send(&mut self.inner, cx);
+        self.wait(cx, inner)
+    }
+
     fn wait<T>(&mut self, cx: &mut Context<'_>, inner: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if inner.is_ready() {
             self.waiting_since = None;
@@ -219,9 +251,7 @@ impl<W> Drop for IdleWrite<W> {
 
 impl<W: AsyncWrite + Unpin> AsyncWrite for IdleWrite<W> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let inner = Pin::new(&mut this.inner).poll_write(cx, buf);
-        this.wait(cx, inner)
+        self.get_mut().poll_send(cx, |inner, cx| Pin::new(inner).poll_write(cx, buf))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
