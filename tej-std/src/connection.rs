@@ -64,9 +64,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
 
 /// The receiving half.
 pub struct Receiver<R = OwnedReadHalf> {
-    read: IdleRead<R>,
+    pub(crate) read: IdleRead<R>,
     /// Small while the peer sends little; see [`grow`](Self::grow).
-    buffer: DecodeBuffer<Vec<u8>, NameStorage, Limits>,
+    pub(crate) buffer: DecodeBuffer<Vec<u8>, NameStorage, Limits>,
     /// Length up to which the buffer may grow.
     largest: usize,
 }
@@ -189,8 +189,8 @@ impl<R> fmt::Debug for Receiver<R> {
 /// [`send_file`](Self::send_file), leaves the frame open: the rest of that file is still due, from
 /// [`payload_space`](Self::payload_space).
 pub struct Sender<W = OwnedWriteHalf> {
-    writer: FrameWriter<FromTokio<IdleWrite<W>>, Buffer>,
-    activity: Arc<Activity>,
+    pub(crate) writer: FrameWriter<FromTokio<IdleWrite<W>>, Buffer>,
+    pub(crate) activity: Arc<Activity>,
 }
 
 impl<W: AsyncWrite + Unpin> Sender<W> {
@@ -369,7 +369,7 @@ impl<W> fmt::Debug for Sender<W> {
 
 /// Storage for file names that takes memory only once a read has cut a name in two; most connections never do.
 #[derive(Debug)]
-struct NameStorage {
+pub(crate) struct NameStorage {
     limit: u16,
     /// Empty or `limit` bytes long.
     bytes: Vec<u8>,
@@ -393,16 +393,16 @@ static NO_NAME: [u8; MAX_NAME_LEN] = [0; MAX_NAME_LEN];
 
 /// Excuses the peer's silence while we send: until it is dropped, by an error or with the future that holds it, or
 /// from then on if it stands.
-struct Excuse(Option<Arc<Activity>>);
+pub(crate) struct Excuse(Option<Arc<Activity>>);
 
 impl Excuse {
-    fn new(activity: &Arc<Activity>) -> Self {
+    pub(crate) fn new(activity: &Arc<Activity>) -> Self {
         activity.sending();
         Self(Some(Arc::clone(activity)))
     }
 
     /// The frame goes on: another call will end it.
-    fn stands(mut self) {
+    pub(crate) fn stands(mut self) {
         self.0 = None;
     }
 }
@@ -415,7 +415,7 @@ impl Drop for Excuse {
     }
 }
 
-type Buffer = Box<[u8]>;
+pub(crate) type Buffer = Box<[u8]>;
 
 /// Bytes of a receive buffer before it has grown: enough for small frames, little for an idle connection.
 const FIRST_BUFFER: usize = 4096;

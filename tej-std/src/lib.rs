@@ -16,6 +16,7 @@ mod server;
 pub mod service;
 #[cfg(feature = "tls")]
 pub mod tls;
+mod transfer;
 
 pub use admission::{Admission, Cap, Place};
 pub use config::{Config, MinRate, Timeouts};
@@ -25,3 +26,4 @@ pub use frame::{IncomingFile, IncomingFrame};
 pub use outgoing::{IntoBytes, OutgoingFrame};
 pub use server::{Server, Trouble, connect};
 pub use tej_core::{self as core, DecodeError, DecodeErrorKind, Event, FrameHeader, Limits, Status};
+pub use transfer::Splice;
