@@ -22,6 +22,8 @@ use name::System;
 use space::Space;
 use temporary::Temporary;
 
+use crate::Splice;
+
 /// A directory that receives files from strangers.
 ///
 /// - Nothing is ever written outside of it, whatever a name says and whatever symbolic links lie in it: it is held as
@@ -238,6 +240,23 @@ impl IncomingFile {
         self.granted -= appended;
         self.broken = false;
         Ok(appended)
+    }
+
+    /// Appends what `splice` holds, which is empty then, whatever happens.
+    ///
+    /// # Errors
+    ///
+    /// As for [`write`](Self::write).
+    pub fn write_spliced(&mut self, splice: &mut Splice) -> Result<(), Refusal> {
+        while splice.held() > 0 {
+            let appended =
+                self.append_with(splice.held(), |file, granted| splice.write_some_to(file, granted));
+            if let Err(refusal) = appended {
+                splice.clear();
+                return Err(refusal);
+            }
+        }
+        Ok(())
     }
 
     /// Gives the file its name, in directories that are created as needed, and returns its path. What becomes of it if

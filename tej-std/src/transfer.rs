@@ -223,13 +223,34 @@ impl Splice {
     ///
     /// The disk is full or failing. What was held is lost; the connection it came by may go on.
     pub fn write_to(&mut self, file: &File) -> io::Result<()> {
-        let held = std::mem::take(&mut self.held);
-        let Some(pipe) = &self.pipe else { return Ok(()) };
-        let written = pipe.empty(file, held);
-        if written.is_err() {
-            self.pipe = None;
+        self.write_some_to(file, self.held).map(drop)
+    }
+
+    /// As [`write_to`](Self::write_to), up to `most` bytes; returns how many.
+    pub(crate) fn write_some_to(&mut self, file: &File, most: u64) -> io::Result<u64> {
+        let Some(pipe) = &self.pipe else { return Ok(0) };
+        let some = self.held.min(most);
+        match pipe.empty(file, some) {
+            Ok(()) => {
+                self.held -= some;
+                Ok(some)
+            }
+            Err(error) => {
+                self.clear();
+                Err(error)
+            }
         }
-        written
+    }
+
+    /// Bytes that it holds.
+    pub(crate) fn held(&self) -> u64 {
+        self.held
+    }
+
+    /// Throws away what it holds.
+    pub(crate) fn clear(&mut self) {
+        self.pipe = None;
+        self.held = 0;
     }
 
     /// The pipe, empty; `None` when the system has none to give.

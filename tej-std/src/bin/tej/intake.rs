@@ -2,7 +2,8 @@
 
 use sha2::{Digest, Sha256};
 use tej_std::inbox::{Delivery, Inbox, IncomingFile, Refusal};
-use tej_std::{Event, FrameHeader};
+use tej_std::{Event, FrameHeader, ReceiveError, Receiver, Splice};
+use tokio::io::AsyncRead;
 use tokio::task::block_in_place;
 
 use crate::report::{Fate, FileReport, Progress, Reporter, hex};
@@ -17,12 +18,55 @@ pub(crate) struct Intake<'a> {
     header: Option<FrameHeader>,
     file: Option<File>,
     message: Message,
+    /// What files and messages that nobody looks at pass through.
+    splice: Splice,
 }
 
 impl<'a> Intake<'a> {
     pub(crate) fn new(conn: u64, reporter: &'a Reporter, inbox: Option<&'a Inbox>, digest: bool) -> Self {
         let delivery = inbox.map(Inbox::delivery);
-        Self { conn, reporter, delivery, digest, header: None, file: None, message: Message::default() }
+        Self {
+            conn,
+            reporter,
+            delivery,
+            digest,
+            header: None,
+            file: None,
+            message: Message::default(),
+            splice: Splice::new(),
+        }
+    }
+
+    /// Stores or discards the next bytes of a file or message past our memory. False when the next event is due
+    /// instead.
+    ///
+    /// A dropped future loses nothing.
+    pub(crate) async fn bypass<R: AsyncRead + Unpin + 'static>(
+        &mut self,
+        receiver: &mut Receiver<R>,
+    ) -> Result<bool, ReceiveError> {
+        let n = match &mut self.file {
+            Some(File { hasher: None, sink: sink @ Sink::Store(_), bar, .. }) => {
+                let n = receiver.splice_payload(&mut self.splice).await?;
+                if n > 0
+                    && let Sink::Store(incoming) = sink
+                    && let Err(error) = block_in_place(|| incoming.write_spliced(&mut self.splice))
+                {
+                    // The rest of the file is drained, and the connection goes on.
+                    *sink = Sink::Refused(error);
+                }
+                bar.inc(n);
+                n
+            }
+            Some(File { hasher: None, bar, .. }) => {
+                let n = receiver.discard_payload(&mut self.splice).await?;
+                bar.inc(n);
+                n
+            }
+            None if self.message.is_not_looked_at() => receiver.discard_payload(&mut self.splice).await?,
+            _ => 0,
+        };
+        Ok(n > 0)
     }
 
     /// Takes the next event. At the end of a frame it returns the frame's head, and `frame_end` is not reported
@@ -53,6 +97,8 @@ impl<'a> Intake<'a> {
                     delivery.end_frame();
                 }
                 let message = std::mem::take(&mut self.message);
+                // A connection that waits keeps no pipe.
+                self.splice = Splice::new();
                 let text = message.text.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());
                 self.reporter.message(self.conn, message.size, text, finish(message.hasher).as_deref()).await;
                 return self.header.take();
@@ -145,6 +191,11 @@ impl Message {
     fn new(size: u64, digest: bool) -> Self {
         let shown = size <= MAX_TEXT;
         Self { size, text: shown.then(Vec::new), hasher: digest.then(Sha256::new) }
+    }
+
+    /// Whether only the size of it is told.
+    fn is_not_looked_at(&self) -> bool {
+        self.text.is_none() && self.hasher.is_none()
     }
 
     fn write(&mut self, bytes: &[u8]) {

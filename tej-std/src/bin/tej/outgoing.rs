@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
-use std::io::Read;
+use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use tej_std::{
@@ -84,7 +85,7 @@ impl Outgoing {
     }
 
     /// Sends the frame and returns its length on the wire. Memory does not grow with what is sent.
-    pub(crate) async fn send<W: AsyncWrite + Unpin>(
+    pub(crate) async fn send<W: AsyncWrite + Unpin + 'static>(
         &self,
         sender: &mut Sender<W>,
         reporter: &Reporter,
@@ -197,19 +198,20 @@ impl<'a> SourceFile<'a> {
         Ok(Self { path, file, size: before.len(), before })
     }
 
-    async fn copy<W: AsyncWrite + Unpin>(
-        mut self,
+    async fn copy<W: AsyncWrite + Unpin + 'static>(
+        self,
         sender: &mut Sender<W>,
         bar: &Progress,
     ) -> Result<(), NotSent> {
         let mut copied = 0;
         loop {
-            let space = sender.payload_space().await?;
-            if space.is_empty() {
-                break;
-            }
-            match block_in_place(|| self.file.read(space)) {
-                Ok(0) => {
+            match sender.send_payload_from(&self.file, copied).await {
+                Ok(0) => break,
+                Ok(n) => {
+                    copied += n;
+                    bar.inc(n);
+                }
+                Err(SendError::Source(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     let detail = format!(
                         "{} shrank from {} to {copied} bytes while it was sent",
                         self.name(),
@@ -217,22 +219,20 @@ impl<'a> SourceFile<'a> {
                     );
                     return Err(Failure::source(detail).into());
                 }
-                Ok(n) => {
-                    sender.commit_payload(n)?;
-                    copied += n as u64;
-                    bar.inc(n as u64);
+                Err(SendError::Source(error)) => {
+                    return Err(Failure::source(format!("{}: {error}", self.name())).into());
                 }
-                Err(error) => return Err(Failure::source(format!("{}: {error}", self.name())).into()),
+                Err(error) => return Err(error.into()),
             }
         }
         self.check_unchanged().map_err(|detail| Failure::source(format!("{}: {detail}", self.name())).into())
     }
 
     /// Everything announced was read: there must be no more of it, and nobody may have written meanwhile.
-    fn check_unchanged(&mut self) -> Result<(), String> {
+    fn check_unchanged(&self) -> Result<(), String> {
         let changed = || "changed while it was sent".to_owned();
         // Files in /proc say that they are empty, and are not.
-        match block_in_place(|| self.file.read(&mut [0])) {
+        match block_in_place(|| self.file.read_at(&mut [0], self.size)) {
             Ok(0) => {}
             Ok(_) if self.size == 0 => {
                 return Err("has more than its size says; use --stdin NAME:SIZE".to_owned());
@@ -351,7 +351,7 @@ fn open_regular(path: &Path) -> Result<(File, Metadata), Failure> {
     Ok((file, metadata))
 }
 
-fn cannot_open(path: &Path, error: &std::io::Error) -> Failure {
+fn cannot_open(path: &Path, error: &io::Error) -> Failure {
     Failure::source(format!("{}: {error}", path.display()))
 }
 

@@ -161,7 +161,7 @@ impl Service {
     }
 
     /// Receives until the peer closes, enough frames have come, or the process is asked to end.
-    async fn receive<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
+    async fn receive<R: AsyncRead + Unpin + 'static, W: AsyncWrite + Unpin>(
         &self,
         conn: u64,
         connection: Connection<R, W>,
@@ -186,15 +186,18 @@ impl Service {
         Ok(ended)
     }
 
-    async fn frames<R: AsyncRead + Unpin>(
+    async fn frames<R: AsyncRead + Unpin + 'static>(
         &self,
         conn: u64,
         receiver: &mut tej_std::Receiver<R>,
         intake: &mut Intake<'_>,
     ) -> Result<End, Failure> {
         loop {
-            let event =
-                receiver.next().await.map_err(|error| Failure::receive(&error, self.receive.timeout))?;
+            let failed = |error| Failure::receive(&error, self.receive.timeout);
+            if intake.bypass(receiver).await.map_err(failed)? {
+                continue;
+            }
+            let event = receiver.next().await.map_err(failed)?;
             let Some(event) = event else { return Ok(End::Closed) };
             if intake.take(event).await.is_some() && !self.quota.count(conn, &self.reporter).await {
                 return Ok(End::Enough);

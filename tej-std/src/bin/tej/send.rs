@@ -201,7 +201,7 @@ fn peer_and_files(
 }
 
 /// Sends the frame while receiving whatever comes, until the peer closes.
-async fn exchange<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
+async fn exchange<R: AsyncRead + Unpin + 'static, W: AsyncWrite + Unpin + 'static>(
     connection: Connection<R, W>,
     outgoing: &Outgoing,
     replies: u64,
@@ -222,19 +222,22 @@ async fn exchange<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     let mut receive = pin!(async {
         let mut intake = Intake::new(CONN, reporter, inbox, args.digest);
         loop {
-            match receiver.next().await {
-                Ok(Some(event)) => {
+            let failed = |error| Failure::receive(&error, args.timeout);
+            if intake.bypass(&mut receiver).await.map_err(failed)? {
+                continue;
+            }
+            match receiver.next().await.map_err(failed)? {
+                Some(event) => {
                     let Some(header) = intake.take(event).await else { continue };
                     reporter.frame_end(CONN).await;
                     if !header.status.is_ping() {
                         answered.send_modify(|answers| answers.frames += 1);
                     }
                 }
-                Ok(None) => {
+                None => {
                     answered.send_modify(|answers| answers.ended = true);
-                    return Ok(answered.borrow().frames);
+                    return Ok::<_, Failure>(answered.borrow().frames);
                 }
-                Err(error) => return Err(Failure::receive(&error, args.timeout)),
             }
         }
     });
