@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use common::Tej;
 
-/// Resident memory of a process, in KiB.
+/// Resident memory of a process, in KiB, without the pages of the program that it runs for the first time.
 fn resident(tej: &mut Tej) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", tej.child().id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
     line.trim_end_matches("kB").trim().parse().unwrap()
 }
 
