@@ -43,7 +43,11 @@ impl Connection {
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
     /// Speaks TEJ over the two directions of any byte stream: a Unix socket, TLS, a pipe.
     pub fn new(read: R, write: W, config: &Config) -> Self {
-        let activity = Activity::new(config.timeouts);
+        Self::with_activity(read, write, config, Activity::new(config.timeouts))
+    }
+
+    /// A connection over a transport whose own stream takes part in `activity`.
+    pub(crate) fn with_activity(read: R, write: W, config: &Config, activity: Arc<Activity>) -> Self {
         let receiver = Receiver::with_activity(read, config, Arc::clone(&activity));
         let sender = Sender::with_activity(write, config, activity);
         Self { receiver, sender }

@@ -27,6 +27,8 @@ struct State {
     received: Instant,
     /// Since when the local side has been sending a frame, during which the peer owes us nothing.
     sending_since: Option<Instant>,
+    /// When the stream below a transport that holds bytes back last took some.
+    taken: Instant,
     /// What the connection holds at its server as long as one of its halves is there.
     place: Option<Place>,
 }
@@ -40,7 +42,8 @@ impl State {
 
 impl Activity {
     pub(crate) fn new(timeouts: Timeouts) -> Arc<Self> {
-        let state = State { received: Instant::now(), sending_since: None, place: None };
+        let now = Instant::now();
+        let state = State { received: now, sending_since: None, taken: now, place: None };
         Arc::new(Self { timeouts, state: Mutex::new(state) })
     }
 
@@ -62,8 +65,15 @@ impl Activity {
         self.state().place = Some(place);
     }
 
-    fn received(&self) {
+    /// The peer has shown life.
+    pub(crate) fn received(&self) {
         self.state().received = Instant::now();
+    }
+
+    /// What is below the transport makes progress, although a write may still wait.
+    #[cfg(feature = "tls")]
+    pub(crate) fn taken(&self) {
+        self.state().taken = Instant::now();
     }
 
     /// When the peer will have been silent for `timeout`, if it stays silent and we send no longer.
@@ -231,7 +241,9 @@ impl<W> IdleWrite<W> {
         let activity = &self.activity;
         let Timeouts { idle, write, .. } = activity.timeouts;
         let expires = || {
-            let idle = idle.map(|timeout| after(since.max(activity.state().received), timeout));
+            let State { received, taken, .. } = *activity.state();
+            let since = since.max(taken);
+            let idle = idle.map(|timeout| after(since.max(received), timeout));
             idle.into_iter().chain(write.map(|timeout| after(since, timeout))).min()
         };
         if expires().is_none() {

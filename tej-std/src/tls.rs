@@ -17,6 +17,13 @@
 //! [`ReceiveError::Io`](crate::ReceiveError::Io) of the kind `UnexpectedEof`, for there might have been more. The frames
 //! before it are whole. So shut a connection down that you only received from, too.
 //!
+//! # Timeouts
+//!
+//! For a peer that sends, bytes count once TLS has a whole record of them, up to 16 KiB: that must come within
+//! [`Timeouts::idle`](crate::Timeouts::idle). For one that receives, each byte that the stream below takes is progress.
+//!
+//! # Serving
+//!
 //! [`Server::serve_tls`](crate::Server::serve_tls) serves handlers; or, connection by connection:
 //!
 //! ```no_run
@@ -44,6 +51,7 @@
 mod error;
 mod identity;
 mod pinned;
+mod watched;
 
 use std::future::Future;
 use std::io;
@@ -68,11 +76,14 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 pub use self::error::{HandshakeError, Mismatch, SetupError};
 pub use self::identity::{Fingerprint, Identity, NotAFingerprint};
 use self::pinned::Pinned;
+pub use self::watched::Watched;
+use crate::idle::Activity;
 use crate::server::connect_tcp;
 use crate::{Config, Connection};
 
 /// A connection over TLS.
-pub type TlsConnection<S = TcpStream> = Connection<ReadHalf<TlsStream<S>>, WriteHalf<TlsStream<S>>>;
+pub type TlsConnection<S = TcpStream> =
+    Connection<ReadHalf<TlsStream<Watched<S>>>, WriteHalf<TlsStream<Watched<S>>>>;
 
 /// Whom one accepts on the other side.
 #[derive(Clone, Debug)]
@@ -167,7 +178,7 @@ impl Acceptor {
         stream: S,
         config: &Config,
     ) -> Result<TlsConnection<S>, HandshakeError> {
-        let handshake = Box::pin(self.0.accept(stream).into_fallible());
+        let handshake = Box::pin(self.0.accept(watched(stream, config)).into_fallible());
         match in_time(config, handshake).await? {
             Ok(stream) => Ok(connection(stream.into(), config)),
             Err((error, stream)) => {
@@ -254,7 +265,7 @@ impl Connector {
         name: ServerName<'static>,
         config: &Config,
     ) -> Result<TlsConnection<S>, HandshakeError> {
-        let handshake = in_time(config, Box::pin(self.0.connect(name, stream))).await?;
+        let handshake = in_time(config, Box::pin(self.0.connect(name, watched(stream, config)))).await?;
         let stream = handshake.map_err(HandshakeError::during_handshake)?;
         Ok(connection(stream.into(), config))
     }
@@ -271,9 +282,19 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-fn connection<S: AsyncRead + AsyncWrite + Unpin>(stream: TlsStream<S>, config: &Config) -> TlsConnection<S> {
+fn watched<S>(stream: S, config: &Config) -> Watched<S> {
+    Watched::new(stream, Activity::new(config.timeouts))
+}
+
+fn connection<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: TlsStream<Watched<S>>,
+    config: &Config,
+) -> TlsConnection<S> {
+    let activity = Arc::clone(stream.get_ref().0.activity());
+    // The handshake had a deadline of its own.
+    activity.received();
     let (read, write) = tokio::io::split(stream);
-    Connection::new(read, write, config)
+    Connection::with_activity(read, write, config, activity)
 }
 
 /// The handshake is boxed: it is large, and the task of a connection keeps the room that it once took.

@@ -20,7 +20,8 @@ use tej_std::tls::{
     Acceptor, Authorities, Connector, Fingerprint, HandshakeError, Identity, SetupError, TlsConnection, Trust,
 };
 use tej_std::{
-    Config, DecodeErrorKind, Event, OutgoingFrame, ReceiveError, Receiver, Server, Status, Timeouts, connect,
+    Config, DecodeErrorKind, Event, OutgoingFrame, ReceiveError, Receiver, SendError, Server, Status,
+    Timeouts, connect,
 };
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, copy, duplex, split};
@@ -659,6 +660,65 @@ async fn handlers_are_served_over_tls() {
     served.unwrap();
     assert!(start.elapsed() < Options::default().shutdown / 2, "a handshake held the server up");
     assert_eq!((server.connections(), Arc::strong_count(&handlers)), (0, 1));
+}
+
+/// Passes on a kilobyte, and then nothing for `pause`, over and over.
+async fn trickle(
+    mut from: impl tokio::io::AsyncRead + Unpin,
+    mut to: impl tokio::io::AsyncWrite + Unpin,
+    pause: Duration,
+) {
+    let mut bytes = [0; 1000];
+    while let Ok(n @ 1..) = from.read(&mut bytes).await {
+        if to.write_all(&bytes[..n]).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(pause).await;
+    }
+    let _ = to.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_takes_bytes_slowly_is_not_silent() {
+    let limit = Duration::from_secs(1);
+    let timeouts = [
+        Timeouts { idle: Some(limit), ..Timeouts::PATIENT },
+        Timeouts { write: Some(limit), ..Timeouts::PATIENT },
+    ];
+    let theirs = identity();
+    let acceptor = Acceptor::for_anyone(&theirs).unwrap();
+    let connector = Connector::new(None, &pinned(&[&theirs])).unwrap();
+    for timeouts in timeouts {
+        for (pause, steady) in [(limit - limit / 10, true), (limit + limit / 10, false)] {
+            let (near, from_client) = duplex(1000);
+            let (to_server, far) = duplex(1000);
+            let (from_client, mut to_client) = split(from_client);
+            let (mut from_server, to_server) = split(to_server);
+            let patient = Config::default();
+            let hasty = Config { timeouts, ..Config::default() };
+            let up = trickle(from_client, to_server, pause);
+            let down = async { drop(copy(&mut from_server, &mut to_client).await) };
+            let client = async {
+                let connection = connector.connect_over(near, "x", &hasty).await.unwrap();
+                let (_receiver, mut sender) = connection.split();
+                // More than waits on the way at any time, most of it inside of TLS.
+                let sent = sender.send_message(Status::ZERO, &[7; 50_000]).await;
+                match sent {
+                    Ok(()) => sender.shutdown().await,
+                    failed => failed,
+                }
+            };
+            let server = async {
+                let (mut receiver, _sender) = acceptor.accept_over(far, &patient).await.unwrap().split();
+                messages(&mut receiver).await
+            };
+            let ((), (), sent, (received, end)) = tokio::join!(up, down, client, server);
+            match sent {
+                Ok(()) => assert!(steady && end.is_ok() && received.len() == 50_000, "{end:?}"),
+                Err(error) => assert!(!steady && matches!(error, SendError::Timeout), "{error:?}"),
+            }
+        }
+    }
 }
 
 #[tokio::test]
