@@ -3,13 +3,14 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use embedded_io_adapters::tokio_1::FromTokio;
 use tej_core::io::{DecodeBuffer, FrameWriter, ReadError};
-use tej_core::{Decoder, EncodeError, EventSpan, MAX_NAME_LEN};
+use tej_core::{Decoder, EncodeError, EventSpan};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -69,9 +70,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
 /// The receiving half.
 pub struct Receiver<R = OwnedReadHalf> {
     pub(crate) read: IdleRead<R>,
-    /// Small while the peer sends little; see [`grow`](Self::grow).
+    /// Of no length while nothing comes between two frames, for most connections wait most of the time.
     pub(crate) buffer: DecodeBuffer<Vec<u8>, NameStorage, Limits>,
-    /// Length up to which the buffer may grow.
+    /// Length of the buffer when there is one: small while the peer sends little; see [`grow`](Self::grow).
+    len: usize,
+    /// Length up to which it may grow.
     largest: usize,
 }
 
@@ -85,8 +88,8 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
         let largest = config.receive_buffer.max(1);
         let name = NameStorage { limit: config.name_limit, bytes: Vec::new() };
         let decoder = Decoder::new(name, config.limits);
-        let buffer = DecodeBuffer::new(vec![0; largest.min(FIRST_BUFFER)], decoder);
-        Self { read: IdleRead::new(read, activity), buffer, largest }
+        let buffer = DecodeBuffer::new(Vec::new(), decoder);
+        Self { read: IdleRead::new(read, activity), buffer, len: largest.min(FIRST_BUFFER), largest }
     }
 
     /// The next event, or `None` when the peer ended its stream between two frames.
@@ -116,17 +119,16 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
                 return Poll::Ready(Ok(Some(span)));
             }
             self.read.inside_frame(!self.buffer.decoder().is_between_frames());
-            let space = self.buffer.space();
-            let len = space.len();
-            let mut read = ReadBuf::new(space);
-            if let Err(error) = ready!(Pin::new(&mut self.read).poll_read(cx, &mut read)) {
-                if error.kind() == io::ErrorKind::UnexpectedEof {
-                    // The transport knows that the stream was cut off: inside a frame we know better where.
-                    self.buffer.decoder().finish().map_err(ReadError::Decode)?;
+            let (n, len) = match ready!(self.poll_fill(cx)) {
+                Ok(filled) => filled,
+                Err(error) => {
+                    if error.kind() == io::ErrorKind::UnexpectedEof {
+                        // The transport knows that the stream was cut off: inside a frame we know better where.
+                        self.buffer.decoder().finish().map_err(ReadError::Decode)?;
+                    }
+                    return Poll::Ready(Err(ReadError::Io(error).into()));
                 }
-                return Poll::Ready(Err(ReadError::Io(error).into()));
-            }
-            let n = read.filled().len();
+            };
             if n == 0 {
                 self.buffer.decoder().finish().map_err(ReadError::Decode)?;
                 return Poll::Ready(Ok(None));
@@ -134,6 +136,34 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
             self.buffer.filled(n);
             if n == len {
                 self.grow();
+            }
+        }
+    }
+
+    /// Reads into the buffer, of which everything is decoded: how much came, and how much could have.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(usize, usize)>> {
+        if self.buffer.bytes_mut().is_empty() {
+            let mut first = [MaybeUninit::uninit(); FIRST_BUFFER];
+            let mut read = ReadBuf::uninit(&mut first[..self.len.min(FIRST_BUFFER)]);
+            ready!(Pin::new(&mut self.read).poll_read(cx, &mut read))?;
+            let (filled, len) = (read.filled(), read.capacity());
+            if !filled.is_empty() {
+                self.buffer.bytes_mut().resize(self.len, 0);
+                self.buffer.space()[..filled.len()].copy_from_slice(filled);
+            }
+            return Poll::Ready(Ok((filled.len(), len)));
+        }
+        let space = self.buffer.space();
+        let len = space.len();
+        let mut read = ReadBuf::new(space);
+        match Pin::new(&mut self.read).poll_read(cx, &mut read) {
+            Poll::Ready(result) => Poll::Ready(result.map(|()| (read.filled().len(), len))),
+            Poll::Pending => {
+                if self.buffer.decoder().is_between_frames() {
+                    *self.buffer.bytes_mut() = Vec::new();
+                    self.len = self.largest.min(FIRST_BUFFER);
+                }
+                Poll::Pending
             }
         }
     }
@@ -148,8 +178,8 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
     where
         R: Send + 'static,
     {
-        let Self { read, buffer, largest } = self;
-        Receiver { read: read.boxed(), buffer, largest }
+        let Self { read, buffer, len, largest } = self;
+        Receiver { read: read.boxed(), buffer, len, largest }
     }
 
     /// Bytes of the stream that were decoded so far.
@@ -165,9 +195,8 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
     /// A peer that fills the buffer has much to send: fewer, larger reads cost less. It grows with what has come,
     /// never with what was announced.
     fn grow(&mut self) {
-        let buffer = self.buffer.bytes_mut();
-        let len = buffer.len().saturating_mul(4).min(self.largest);
-        buffer.resize(len, 0);
+        self.len = self.len.saturating_mul(4).min(self.largest);
+        self.buffer.bytes_mut().resize(self.len, 0);
     }
 }
 
@@ -193,7 +222,7 @@ impl<R> fmt::Debug for Receiver<R> {
 /// [`send_file`](Self::send_file), leaves the frame open: the rest of that file is still due, from
 /// [`payload_space`](Self::payload_space).
 pub struct Sender<W = OwnedWriteHalf> {
-    pub(crate) writer: FrameWriter<FromTokio<IdleWrite<W>>, Buffer>,
+    pub(crate) writer: FrameWriter<FromTokio<IdleWrite<W>>, Stage>,
     pub(crate) activity: Arc<Activity>,
 }
 
@@ -204,7 +233,7 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
     }
 
     fn with_activity(write: W, config: &Config, activity: Arc<Activity>) -> Self {
-        let stage = vec![0; config.send_buffer.max(1)].into_boxed_slice();
+        let stage = Stage::new(config.send_buffer.max(1));
         let write = IdleWrite::new(write, Arc::clone(&activity));
         Self { writer: FrameWriter::new(FromTokio::new(write), stage), activity }
     }
@@ -381,7 +410,7 @@ pub(crate) struct NameStorage {
 
 impl AsRef<[u8]> for NameStorage {
     fn as_ref(&self) -> &[u8] {
-        if self.bytes.is_empty() { &NO_NAME[..usize::from(self.limit)] } else { &self.bytes }
+        if self.bytes.is_empty() { &NOTHING[..usize::from(self.limit)] } else { &self.bytes }
     }
 }
 
@@ -392,8 +421,36 @@ impl AsMut<[u8]> for NameStorage {
     }
 }
 
+/// A staging buffer that takes memory only once something is staged; many a connection only receives.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    len: usize,
+    /// Empty or `len` bytes long.
+    bytes: Vec<u8>,
+}
+
+impl Stage {
+    fn new(len: usize) -> Self {
+        // One that is larger than what stands for it is there from the start.
+        Self { len, bytes: if len > NOTHING.len() { vec![0; len] } else { Vec::new() } }
+    }
+}
+
+impl AsRef<[u8]> for Stage {
+    fn as_ref(&self) -> &[u8] {
+        if self.bytes.is_empty() { NOTHING.get(..self.len).unwrap_or_default() } else { &self.bytes }
+    }
+}
+
+impl AsMut<[u8]> for Stage {
+    fn as_mut(&mut self) -> &mut [u8] {
+        self.bytes.resize(self.len, 0);
+        &mut self.bytes
+    }
+}
+
 /// What all unused storages look like. Zeros, which take no room in a program.
-static NO_NAME: [u8; MAX_NAME_LEN] = [0; MAX_NAME_LEN];
+static NOTHING: [u8; 1 << 16] = [0; 1 << 16];
 
 /// Excuses the peer's silence while we send: until it is dropped, by an error or with the future that holds it, or
 /// from then on if it stands.
@@ -418,8 +475,6 @@ impl Drop for Excuse {
         }
     }
 }
-
-pub(crate) type Buffer = Box<[u8]>;
 
 /// Bytes of a receive buffer before it has grown: enough for small frames, little for an idle connection.
 const FIRST_BUFFER: usize = 4096;
