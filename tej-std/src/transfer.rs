@@ -243,6 +243,7 @@ impl Splice {
     }
 
     /// Bytes that it holds.
+    #[cfg(feature = "inbox")]
     pub(crate) fn held(&self) -> u64 {
         self.held
     }
