@@ -477,4 +477,4 @@ impl Drop for Excuse {
 }
 
 /// Bytes of a receive buffer before it has grown: enough for small frames, little for an idle connection.
-const FIRST_BUFFER: usize = 4096;
+const FIRST_BUFFER: usize = 512;
