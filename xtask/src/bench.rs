@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: how fast things are, beside others that do the same.
 
 pub(crate) mod core;
+pub(crate) mod net;
 
 use std::{
     fs,
@@ -21,11 +22,13 @@ pub(crate) struct Options {
 #[derive(clap::Subcommand)]
 enum What {
     Core(core::Options),
+    Net(net::Options),
 }
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     match &options.what {
         What::Core(options) => core::run(workspace, options),
+        What::Net(options) => net::run(workspace, options),
     }
 }
 

@@ -112,10 +112,10 @@ pub(crate) fn markdown(figures: &[Figure]) -> String {
     text
 }
 
-/// Whole numbers as such, others with one decimal place.
+/// With two decimal places, as far as they are none of zero.
 fn shown(value: f64) -> String {
-    let decimals = usize::from(value.fract() != 0.0);
-    format!("{value:.decimals$}")
+    let text = format!("{value:.2}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 fn number(value: f64) -> Value {
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(
             json_lines(&figures),
             "{\"aim\":1.5,\"better\":\"lower\",\"pass\":false,\"row\":\"a\",\"target\":2,\"unit\":\"B\",\"value\":3}\n\
-             {\"aim\":null,\"better\":\"lower\",\"pass\":null,\"row\":\"b\",\"target\":null,\"unit\":\"B\",\"value\":0.2}\n"
+             {\"aim\":null,\"better\":\"lower\",\"pass\":null,\"row\":\"b\",\"target\":null,\"unit\":\"B\",\"value\":0.25}\n"
         );
     }
 }

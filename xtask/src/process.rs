@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader, Read},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio},
+    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -90,6 +90,11 @@ impl Guarded {
     /// The child's ends of its standard output and standard error, once.
     pub(crate) fn output(&mut self) -> Result<(ChildStdout, ChildStderr)> {
         self.child.stdout.take().zip(self.child.stderr.take()).context("no pipes from the child")
+    }
+
+    /// The child's end of its standard input, once.
+    pub(crate) fn input(&mut self) -> Option<ChildStdin> {
+        self.child.stdin.take()
     }
 
     /// Ends the child now, unless it is spared, and collects it.

@@ -124,7 +124,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "codecs",
-        checks: "the codecs that `bench core` compares deliver what they were given, and no lint warns",
+        checks: "the codecs that `bench core` compares deliver what they were given, and no lint warns, as in `bench net`",
         needs: &[Need::Lints],
         run: codecs,
     },
@@ -313,7 +313,10 @@ fn codecs(bench: &Bench<'_>) -> Result<()> {
     let build = cargo(&["build", "--workspace", "--locked"]);
     let built = cargo::build(build, &bench.workspace.target().join("codecs.log"), &work)?;
     work.done("the programs of `bench core`");
-    bench::core::check(&built.executables)
+    bench::core::check(&built.executables)?;
+    let mut net = bench.workspace.cargo();
+    net.current_dir(bench::net::folder(bench.workspace)).args(["clippy", "--locked", "--all-targets"]);
+    process::run(net.args(DENY_WARNINGS))
 }
 
 fn no_std(bench: &Bench<'_>) -> Result<()> {
