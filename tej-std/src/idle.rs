@@ -286,10 +286,15 @@ struct Alarm {
 }
 
 impl Alarm {
-    /// Ready once `deadline()` has passed. The deadline is asked for again whenever the timer fires, so that life
-    /// which only moves it further away costs nothing.
+    /// Ready once `deadline()` has passed. A timer that runs for an earlier time is left alone until it fires, so that life
+    /// which only moves the deadline further away costs nothing.
     fn poll(&mut self, cx: &mut Context<'_>, deadline: impl Fn() -> Instant) -> Poll<()> {
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline())));
+        let sooner = deadline();
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(sooner)));
+        // It may run for a later one: for the end of a silence, when a frame has begun meanwhile.
+        if sooner < sleep.deadline() {
+            sleep.as_mut().reset(sooner);
+        }
         loop {
             ready!(sleep.as_mut().poll(cx));
             let (deadline, now) = (deadline(), Instant::now());

@@ -451,11 +451,12 @@ async fn write<W: AsyncWrite + Unpin>(
         };
         let frame = tokio::select! {
             biased;
-            frame = frames.recv() => frame,
+            // Before the frames, of which others might queue more and more.
             () = requested(&mut finish) => {
                 frames.close();
                 break;
             }
+            frame = frames.recv() => frame,
             () = ping => {
                 sender.send_ping().await?;
                 continue;

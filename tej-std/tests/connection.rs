@@ -267,6 +267,29 @@ async fn neither_silence_between_frames_nor_our_own_time_counts_against_a_frame(
     assert_eq!(tokio::join!(feed, receive).1, 3);
 }
 
+// case 21
+#[tokio::test(start_paused = true)]
+async fn the_deadline_of_a_frame_holds_after_a_wait_for_it() {
+    let timeouts = Timeouts {
+        idle: Some(Duration::from_secs(3600)),
+        frame: Some(Duration::from_secs(5)),
+        ..Timeouts::PATIENT
+    };
+    let (ours, mut peer) = duplex(64);
+    let (mut receiver, _sender) = over(ours, &with(timeouts));
+    let start = Instant::now();
+    let feed = async {
+        sleep(Duration::from_secs(100)).await;
+        peer.write_all(b"\x80\x01").await.unwrap();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        event = receiver.next() => assert!(matches!(event, Err(ReceiveError::FrameTimeout)), "{event:?}"),
+        () = feed => {}
+    }
+    assert!((105_000..105_010).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+}
+
 // case 25
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_takes_nothing_times_out_the_writer_however_much_it_sends() {
