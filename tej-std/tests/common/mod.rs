@@ -35,7 +35,16 @@ impl Tej {
     }
 
     pub(crate) fn spawn(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        command.stdout(Stdio::piped());
+        let mut child = loop {
+            match command.spawn() {
+                // A program that was just copied: a child of another test holds it open until it runs its own.
+                Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                spawned => break spawned.unwrap(),
+            }
+        };
         let lines = BufReader::new(Box::new(child.stdout.take().unwrap()) as Box<dyn Read>);
         Self { child, lines, events: Vec::new() }
     }
