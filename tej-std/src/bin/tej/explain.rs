@@ -1,12 +1,11 @@
 //! `tej decode --explain`: every field of a stream, byte by byte, and what is probably wrong with a faulty one.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 
 use tej_std::core::{DecodeError, DecodeErrorKind, Decoder, Event, Limits};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::report::{Failure, Reporter};
+use crate::report::{Failure, Reporter, print_raw};
 use crate::text::{printable, printable_bytes};
 
 /// Prints the fields of `input` to its end or first fault.
@@ -19,14 +18,10 @@ pub(crate) async fn run(mut input: impl AsyncRead + Unpin, reporter: &Reporter) 
             () = reporter.shutdown().requested() => return Err(Failure::closed("interrupted")),
         };
         let outcome = if n == 0 { explainer.finish() } else { explainer.feed(&chunk[..n]) };
-        let mut stdout = io::stdout().lock();
-        let written = stdout.write_all(explainer.text.as_bytes()).and_then(|()| stdout.flush());
-        explainer.text.clear();
-        match written {
-            // Whoever reads has seen enough.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-            written => written.map_err(|error| Failure::io("standard output", &error))?,
+        if !print_raw(explainer.text.as_bytes())? {
+            return Ok(());
         }
+        explainer.text.clear();
         outcome?;
         if n == 0 {
             return Ok(());
@@ -259,14 +254,13 @@ fn completed(name: &[u8], after: &[u8]) -> Option<String> {
     if name.is_ascii() {
         return None;
     }
-    (1..=after.len().min(3 * name.len())).find_map(|more| {
-        let all = [name, &after[..more]].concat();
-        let text = String::from_utf8(all).ok()?;
-        let zeros = after.get(more..more + 2)?;
-        // A length follows, which hardly ever takes more than six bytes.
-        (text.chars().count() == name.len() && !text.contains('\0') && zeros == [0, 0])
-            .then(|| format!("{} for {}", name.len(), printable(&text)))
-    })
+    let all = [name, after].concat();
+    let valid = all.utf8_chunks().next()?.valid();
+    let (last, c) = valid.char_indices().nth(name.len().checked_sub(1)?)?;
+    let (text, _) = valid.split_at(last + c.len_utf8());
+    // A length follows, which hardly ever takes more than six bytes.
+    let zeros = all.get(text.len()..text.len() + 2)? == [0, 0];
+    (zeros && !text.contains('\0')).then(|| format!("{} for {}", name.len(), printable(text)))
 }
 
 /// What is needed of an event.

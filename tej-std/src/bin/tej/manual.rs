@@ -1,22 +1,15 @@
 //! `tej completions` and `tej man`: what the command line's definition is good for beside parsing.
 
-use std::io;
-
 use clap::CommandFactory;
 
 use crate::Stop;
 use crate::args::{Cli, CompletionsArgs, ManArgs};
-use crate::report::{Failure, Reporter};
+use crate::report::{Failure, Reporter, print_raw};
 
 pub(crate) async fn completions(args: &CompletionsArgs, reporter: &Reporter) -> Result<(), Stop> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "tej", &mut script);
-    let written = match io::Write::write_all(&mut io::stdout(), &script) {
-        // Whoever reads has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(|error| Failure::io("standard output", &error)),
-    };
-    reporter.settle(NO_CONNECTION, written).await
+    reporter.settle(NO_CONNECTION, print_raw(&script).map(drop)).await
 }
 
 pub(crate) async fn pages(args: &ManArgs, reporter: &Reporter) -> Result<(), Stop> {

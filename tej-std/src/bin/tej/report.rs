@@ -571,6 +571,17 @@ fn named_bar(name: &str, len: u64) -> ProgressBar {
     ProgressBar::new(len).with_style(style).with_message(printable(name).into_owned())
 }
 
+/// Writes to standard output at once, past the lines of a [`Reporter`]; false when nobody reads it any more, who has seen
+/// enough then.
+pub(crate) fn print_raw(bytes: &[u8]) -> Result<bool, Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::io("standard output", &error)),
+    }
+}
+
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
