@@ -149,13 +149,8 @@ impl<R: AsyncRead + Unpin> IncomingFrame<'_, R> {
                 return Ok(None);
             }
             let span = self.span().await?;
-            match self.receiver.resolve(span) {
-                Event::MessageData(_) => break span,
-                event => {
-                    let (message, ended) = Self::after(&event);
-                    self.message = message.or(self.message);
-                    self.ended = ended;
-                }
+            if matches!(self.receiver.resolve(span), Event::MessageData(_)) {
+                break span;
             }
         };
         match self.receiver.resolve(span) {
@@ -181,26 +176,20 @@ impl<R: AsyncRead + Unpin> IncomingFrame<'_, R> {
     /// The next event of this frame, which has not ended.
     async fn event(&mut self) -> Result<Event<'_>, ReceiveError> {
         let span = self.span().await?;
-        let event = self.receiver.resolve(span);
-        let (message, ended) = Self::after(&event);
-        self.message = message.or(self.message);
-        self.ended = ended;
-        Ok(event)
+        Ok(self.receiver.resolve(span))
     }
 
+    /// Finds the next event, and notes what it says of the place in the frame.
     async fn span(&mut self) -> Result<EventSpan, ReceiveError> {
         let span = poll_fn(|cx| self.receiver.poll_next(cx)).await?;
         // Inside a frame the end of the stream is an error.
-        span.ok_or_else(|| ReceiveError::Io(io::ErrorKind::UnexpectedEof.into()))
-    }
-
-    /// The size of the message that an event begins, and whether it ends the frame.
-    fn after(event: &Event<'_>) -> (Option<u64>, bool) {
-        match event {
-            Event::MessageStart { size } => (Some(*size), false),
-            Event::FrameEnd => (None, true),
-            _ => (None, false),
+        let span = span.ok_or_else(|| ReceiveError::Io(io::ErrorKind::UnexpectedEof.into()))?;
+        match self.receiver.resolve(span) {
+            Event::MessageStart { size } => self.message = Some(size),
+            Event::FrameEnd => self.ended = true,
+            _ => {}
         }
+        Ok(span)
     }
 }
 
