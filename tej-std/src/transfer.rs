@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt as _;
 use std::task::{Context, Poll, ready};
 
 use tej_core::io::ReadError;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
@@ -69,7 +69,7 @@ impl<W: AsyncWrite + Unpin + 'static> Sender<W> {
         let sent = poll_fn(|cx| {
             write.poll_send(cx, |write, cx| {
                 let stream = tcp_writer(write).ok_or(io::ErrorKind::Unsupported)?;
-                poll_write(stream, cx, || bypass::sendfile(stream, file, offset, most))
+                poll_io(stream, Interest::WRITABLE, cx, || bypass::sendfile(stream, file, offset, most))
             })
         });
         match sent.await {
@@ -188,7 +188,7 @@ impl<R: AsyncRead + Unpin + 'static> Receiver<R> {
         let moved = poll_fn(|cx| {
             read.poll_receive(cx, |read, cx| {
                 let stream = tcp_reader(read).ok_or(io::ErrorKind::Unsupported)?;
-                poll_read(stream, cx, || call(stream))
+                poll_io(stream, Interest::READABLE, cx, || call(stream))
             })
         });
         let moved = moved.await.map_err(ReadError::Io)? as u64;
@@ -383,30 +383,18 @@ mod bypass {
     }
 }
 
-/// Tries `call` whenever the stream is readable, until it does not have to wait.
-fn poll_read(
+/// Tries `call` whenever the stream is ready for it, until it does not have to wait.
+fn poll_io(
     stream: &TcpStream,
+    interest: Interest,
     cx: &mut Context<'_>,
     mut call: impl FnMut() -> io::Result<usize>,
 ) -> Poll<io::Result<usize>> {
     loop {
-        ready!(stream.poll_read_ready(cx))?;
-        match stream.try_io(tokio::io::Interest::READABLE, &mut call) {
-            Err(error) if is_retried(&error) => {}
-            result => return Poll::Ready(result),
-        }
-    }
-}
-
-/// Tries `call` whenever the stream is writable, until it does not have to wait.
-fn poll_write(
-    stream: &TcpStream,
-    cx: &mut Context<'_>,
-    mut call: impl FnMut() -> io::Result<usize>,
-) -> Poll<io::Result<usize>> {
-    loop {
-        ready!(stream.poll_write_ready(cx))?;
-        match stream.try_io(tokio::io::Interest::WRITABLE, &mut call) {
+        let ready =
+            if interest.is_readable() { stream.poll_read_ready(cx) } else { stream.poll_write_ready(cx) };
+        ready!(ready)?;
+        match stream.try_io(interest, &mut call) {
             Err(error) if is_retried(&error) => {}
             result => return Poll::Ready(result),
         }
