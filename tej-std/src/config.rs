@@ -79,12 +79,10 @@ impl Timeouts {
 
     /// For strangers: a minute of silence, or less than 1 KiB/s inside a frame after half a minute, ends it.
     pub const STRANGERS: Self = Self {
-        connect: Some(CONNECT),
-        handshake: Some(HANDSHAKE),
         idle: Some(Duration::from_secs(60)),
-        frame: None,
         min_rate: Some(MinRate { bytes_per_second: 1024, grace: Duration::from_secs(30) }),
         write: Some(Duration::from_secs(60)),
+        ..Self::PATIENT
     };
 }
 

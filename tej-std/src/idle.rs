@@ -150,9 +150,7 @@ impl<R> IdleRead<R> {
             Some((activity.silent_at(timeout), Expired::Silence))
         };
         let expires = || silent_at().into_iter().chain(pace.expires(waiting_since)).min_by_key(|(at, _)| *at);
-        let Some((_, expired)) = expires() else { return Poll::Pending };
-        ready!(self.alarm.poll(cx, || expires().map_or(waiting_since, |(at, _)| at)));
-        Poll::Ready(Err(expires().map_or(expired, |(_, expired)| expired).into()))
+        self.alarm.poll(cx, expires).map(|expired| Err(expired.into()))
     }
 }
 
@@ -244,13 +242,10 @@ impl<W> IdleWrite<W> {
             let State { received, taken, .. } = *activity.state();
             let since = since.max(taken);
             let idle = idle.map(|timeout| after(since.max(received), timeout));
-            idle.into_iter().chain(write.map(|timeout| after(since, timeout))).min()
+            let at = idle.into_iter().chain(write.map(|timeout| after(since, timeout))).min()?;
+            Some((at, Expired::Silence))
         };
-        if expires().is_none() {
-            return Poll::Pending;
-        }
-        ready!(self.alarm.poll(cx, || expires().unwrap_or(since)));
-        Poll::Ready(Err(Expired::Silence.into()))
+        self.alarm.poll(cx, expires).map(|expired| Err(expired.into()))
     }
 }
 
@@ -286,10 +281,14 @@ struct Alarm {
 }
 
 impl Alarm {
-    /// Ready once `deadline()` has passed. A timer that runs for an earlier time is left alone until it fires, so that life
-    /// which only moves the deadline further away costs nothing.
-    fn poll(&mut self, cx: &mut Context<'_>, deadline: impl Fn() -> Instant) -> Poll<()> {
-        let sooner = deadline();
+    /// Ready once what `expires` first has expired; never, if that is nothing. A timer that runs for an earlier time is left
+    /// alone until it fires, so that life which only moves the deadline further away costs nothing.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        expires: impl Fn() -> Option<(Instant, Expired)>,
+    ) -> Poll<Expired> {
+        let Some((sooner, _)) = expires() else { return Poll::Pending };
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(sooner)));
         // It may run for a later one: for the end of a silence, when a frame has begun meanwhile.
         if sooner < sleep.deadline() {
@@ -297,10 +296,11 @@ impl Alarm {
         }
         loop {
             ready!(sleep.as_mut().poll(cx));
-            let (deadline, now) = (deadline(), Instant::now());
+            let Some((deadline, expired)) = expires() else { return Poll::Pending };
+            let now = Instant::now();
             if deadline <= now {
                 self.sleep = None;
-                return Poll::Ready(());
+                return Poll::Ready(expired);
             }
             sleep.as_mut().reset(deadline.max(after(now, SHORTEST_NAP)));
         }
