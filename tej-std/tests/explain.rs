@@ -5,7 +5,7 @@ mod common;
 use std::io::Write;
 use std::process::Stdio;
 
-use common::Tej;
+use common::{Tej, frame_with};
 
 /// What it prints, and its exit status.
 fn explain(stream: &[u8]) -> (String, Option<i32>) {
@@ -20,13 +20,8 @@ fn explain(stream: &[u8]) -> (String, Option<i32>) {
 
 /// A frame with a file whose name is announced as `name_len` bytes.
 fn frame(name_len: u16, name: &str, content: &[u8], message: &[u8]) -> Vec<u8> {
-    let mut frame = b"\x94\x01\0\0\0\0\0\0\0\x01".to_vec();
-    frame.extend(name_len.to_be_bytes());
-    frame.extend(name.as_bytes());
-    frame.extend((content.len() as u64).to_be_bytes());
-    frame.extend(content);
-    frame.extend((message.len() as u64).to_be_bytes());
-    frame.extend(message);
+    let mut frame = frame_with(20, &[(name.as_bytes(), content)], message);
+    frame[10..12].copy_from_slice(&name_len.to_be_bytes());
     frame
 }
 

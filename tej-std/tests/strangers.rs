@@ -10,7 +10,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
-use common::Tej;
+use common::{Tej, frame_with};
 
 /// Resident memory of a process, in KiB, without the pages of the program that it runs for the first time.
 fn resident(tej: &mut Tej) -> u64 {
@@ -238,17 +238,7 @@ fn resetting(stream: TcpStream) -> TcpStream {
 
 #[test]
 fn frames_over_the_limits_are_refused_at_each_limit() {
-    let frame = |name: &str, content: &[u8], message: &[u8]| {
-        let mut frame = b"\x80\x01\0\0\0\0\0\0\0\x01".to_vec();
-        frame.extend(u16::try_from(name.len()).unwrap().to_be_bytes());
-        frame.extend(name.as_bytes());
-        frame.extend((content.len() as u64).to_be_bytes());
-        frame.extend(content);
-        frame.extend((message.len() as u64).to_be_bytes());
-        frame.extend(message);
-        frame
-    };
-    let stream = frame("four", b"seven b", b"message of 19 bytes");
+    let stream = frame_with(0, &[(b"four", b"seven b")], b"message of 19 bytes");
     let len = u64::try_from(stream.len()).unwrap();
     for (flag, size, kind) in [
         ("--max-files", 1, "too_many_files"),

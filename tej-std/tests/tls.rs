@@ -1,12 +1,15 @@
 //! TLS in either role, over memory and over TCP.
 
+#[path = "common/authority.rs"]
+mod authority;
+
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use authority::{Authority, pem};
+use rcgen::{CertificateParams, date_time_ymd};
 use tej_std::service::{Failed, Frame, Handler, Options, Peer};
 use tej_std::tls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use tej_std::tls::rustls::crypto::ring;
@@ -23,7 +26,6 @@ use tej_std::{
     Config, DecodeErrorKind, Event, OutgoingFrame, ReceiveError, Receiver, SendError, Server, Status,
     Timeouts, connect,
 };
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, copy, duplex, split};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -314,56 +316,25 @@ fn a_fingerprint_is_read_as_people_write_it() {
     }
 }
 
-/// An authority, with files of what it signed.
-struct Authority {
-    dir: TempDir,
-    issuer: CertifiedIssuer<'static, KeyPair>,
+fn trust(authority: &Authority) -> Trust {
+    Trust::Authorities(Authorities::from_pem_file(authority.certificate()).unwrap())
 }
 
-impl Authority {
-    fn new() -> Self {
-        let mut parameters = CertificateParams::default();
-        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap();
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("ca.pem"), pem("CERTIFICATE", issuer.der())).unwrap();
-        Self { dir, issuer }
-    }
-
-    fn trust(&self) -> Trust {
-        Trust::Authorities(Authorities::from_pem_file(self.dir.path().join("ca.pem")).unwrap())
-    }
-
-    fn sign(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Identity {
-        let mut parameters = CertificateParams::new(vec![name.into()]).unwrap();
-        change(&mut parameters);
-        let key = KeyPair::generate().unwrap();
-        let certificate = parameters.signed_by(&key, &self.issuer).unwrap();
-        let file = |what: &str, content: String| -> PathBuf {
-            let path = Path::join(self.dir.path(), what);
-            fs::write(&path, content).unwrap();
-            path
-        };
-        let certificate = file("certificate.pem", pem("CERTIFICATE", certificate.der()));
-        let key = file("key.pem", pem("PRIVATE KEY", key.serialized_der()));
-        Identity::from_pem_files(certificate, key).unwrap()
-    }
-}
-
-fn pem(label: &str, der: &[u8]) -> String {
-    pem::encode(&pem::Pem::new(label, der))
+fn signed(authority: &Authority, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Identity {
+    let [certificate, key] = authority.sign(name, change);
+    Identity::from_pem_files(certificate, key).unwrap()
 }
 
 #[tokio::test]
 async fn both_sides_are_known_by_an_authority() {
     let authority = Authority::new();
-    let (server, client) = (authority.sign("localhost", |_| {}), authority.sign("anyone", |_| {}));
-    let acceptor = Acceptor::new(&server, &authority.trust()).unwrap();
-    let connector = Connector::new(Some(&client), &authority.trust()).unwrap();
+    let (server, client) = (signed(&authority, "localhost", |_| {}), signed(&authority, "anyone", |_| {}));
+    let acceptor = Acceptor::new(&server, &trust(&authority)).unwrap();
+    let connector = Connector::new(Some(&client), &trust(&authority)).unwrap();
     talk(meet_well(&connector, &acceptor, "localhost").await).await;
     // Whom the authority did not sign is refused, on each side.
     let stranger = identity();
-    let connector = Connector::new(Some(&stranger), &authority.trust()).unwrap();
+    let connector = Connector::new(Some(&stranger), &trust(&authority)).unwrap();
     let (_, refused) = meet(&connector, &acceptor, "localhost").await;
     assert!(
         matches!(refused, Err(HandshakeError::Certificate(CertificateError::UnknownIssuer))),
@@ -376,8 +347,8 @@ async fn both_sides_are_known_by_an_authority() {
 #[tokio::test]
 async fn an_authority_vouches_for_a_name() {
     let authority = Authority::new();
-    let acceptor = Acceptor::for_anyone(&authority.sign("device.example", |_| {})).unwrap();
-    let connector = Connector::new(None, &authority.trust()).unwrap();
+    let acceptor = Acceptor::for_anyone(&signed(&authority, "device.example", |_| {})).unwrap();
+    let connector = Connector::new(None, &trust(&authority)).unwrap();
     talk(meet_well(&connector, &acceptor, "device.example").await).await;
     for host in ["other.example", "192.0.2.1"] {
         let (client, _) = meet(&connector, &acceptor, host).await;
@@ -390,10 +361,11 @@ async fn an_authority_vouches_for_a_name() {
 #[tokio::test]
 async fn an_expired_certificate_is_refused_on_each_side() {
     let authority = Authority::new();
-    let expired = authority.sign("localhost", |parameters| parameters.not_after = date_time_ymd(2001, 1, 1));
-    let good = authority.sign("localhost", |_| {});
-    let connector = |identity| Connector::new(Some(identity), &authority.trust()).unwrap();
-    let acceptor = |identity| Acceptor::new(identity, &authority.trust()).unwrap();
+    let expired =
+        signed(&authority, "localhost", |parameters| parameters.not_after = date_time_ymd(2001, 1, 1));
+    let good = signed(&authority, "localhost", |_| {});
+    let connector = |identity| Connector::new(Some(identity), &trust(&authority)).unwrap();
+    let acceptor = |identity| Acceptor::new(identity, &trust(&authority)).unwrap();
     let (refused, _) = meet(&connector(&good), &acceptor(&expired), "localhost").await;
     assert!(refused.unwrap_err().to_string().contains("expired"));
     let (_, refused) = meet(&connector(&expired), &acceptor(&good), "localhost").await;

@@ -1,5 +1,7 @@
 //! TLS with the `tej` command.
 
+#[path = "common/authority.rs"]
+mod authority;
 mod common;
 
 use std::fs;
@@ -10,8 +12,9 @@ use std::process::{Output, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use authority::Authority;
 use common::{Tej, json_lines, sha256};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rcgen::{CertificateParams, date_time_ymd};
 use tempfile::TempDir;
 
 /// A directory with the identities of two people, and a third's.
@@ -216,39 +219,14 @@ fn a_listener_says_whom_it_met_instead_and_the_client_that_it_was_refused() {
     assert!(error["detail"].as_str().unwrap().contains("no certificate"), "{error}");
 }
 
-/// An authority, and what it signed.
-struct Authority {
-    people: People,
-    issuer: CertifiedIssuer<'static, KeyPair>,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut parameters = CertificateParams::default();
-        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap();
-        let people = People::new();
-        fs::write(people.path("ca"), pem("CERTIFICATE", issuer.der())).unwrap();
-        Self { people, issuer }
-    }
-
-    /// The options for who has a certificate for `name`.
-    fn options(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Vec<String> {
-        let mut parameters = CertificateParams::new(vec![name.into()]).unwrap();
-        change(&mut parameters);
-        let key = KeyPair::generate().unwrap();
-        let certificate = parameters.signed_by(&key, &self.issuer).unwrap();
-        let paths = [self.people.path(&format!("{name}.crt")), self.people.path(&format!("{name}.key"))];
-        fs::write(&paths[0], pem("CERTIFICATE", certificate.der())).unwrap();
-        fs::write(&paths[1], pem("PRIVATE KEY", key.serialized_der())).unwrap();
-        let [certificate, key] = paths;
-        let ca = self.people.path("ca");
-        ["--tls-cert", &certificate, "--tls-key", &key, "--tls-ca", &ca].map(str::to_owned).to_vec()
-    }
-}
-
-fn pem(label: &str, der: &[u8]) -> String {
-    pem::encode(&pem::Pem::new(label, der))
+/// The options for who has a certificate of `authority` for `name`.
+fn options(authority: &Authority, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Vec<String> {
+    let [certificate, key] = authority.sign(name, change);
+    let paths = [("--tls-cert", certificate), ("--tls-key", key), ("--tls-ca", authority.certificate())];
+    paths
+        .into_iter()
+        .flat_map(|(option, path)| [option.to_owned(), path.to_str().unwrap().to_owned()])
+        .collect()
 }
 
 fn refs(options: &[String]) -> Vec<&str> {
@@ -258,7 +236,7 @@ fn refs(options: &[String]) -> Vec<&str> {
 #[test]
 fn people_with_an_authority_know_each_other_by_it() {
     let authority = Authority::new();
-    let (server, client) = (authority.options("localhost", |_| {}), authority.options("client", |_| {}));
+    let (server, client) = (options(&authority, "localhost", |_| {}), options(&authority, "client", |_| {}));
     let (mut tej, addr) = listen(&refs(&server));
     let port = addr.rsplit_once(':').unwrap().1;
     let named = format!("localhost:{port}");
@@ -278,7 +256,7 @@ fn people_with_an_authority_know_each_other_by_it() {
     let output = send(&named, &nobody);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("wants a certificate"), "{output:?}");
-    let old = authority.options("old", |parameters| parameters.not_after = date_time_ymd(2001, 1, 1));
+    let old = options(&authority, "old", |parameters| parameters.not_after = date_time_ymd(2001, 1, 1));
     let output = send(&named, &old);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("CertificateExpired"), "{output:?}");
@@ -287,7 +265,7 @@ fn people_with_an_authority_know_each_other_by_it() {
 #[test]
 fn an_expired_server_is_refused() {
     let authority = Authority::new();
-    let old = authority.options("localhost", |parameters| parameters.not_after = date_time_ymd(2001, 1, 1));
+    let old = options(&authority, "localhost", |parameters| parameters.not_after = date_time_ymd(2001, 1, 1));
     let (_tej, addr) = listen(&refs(&old)[..4]);
     let named = format!("localhost:{}", addr.rsplit_once(':').unwrap().1);
     let output = Tej::run(&["ping", &named, "--tls-ca", &old[5]]);

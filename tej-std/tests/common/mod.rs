@@ -126,7 +126,12 @@ impl Drop for Tej {
 
 /// A frame of these files, without a message, as it goes over the wire.
 pub(crate) fn frame(files: &[(&[u8], &[u8])]) -> Vec<u8> {
-    let mut frame = vec![0x80, 1];
+    frame_with(0, files, b"")
+}
+
+/// A frame of these files with a message.
+pub(crate) fn frame_with(status: u8, files: &[(&[u8], &[u8])], message: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0x80 | status, 1];
     frame.extend((files.len() as u64).to_be_bytes());
     for (name, bytes) in files {
         frame.extend(u16::try_from(name.len()).unwrap().to_be_bytes());
@@ -134,7 +139,8 @@ pub(crate) fn frame(files: &[(&[u8], &[u8])]) -> Vec<u8> {
         frame.extend((bytes.len() as u64).to_be_bytes());
         frame.extend(*bytes);
     }
-    frame.extend([0; 8]);
+    frame.extend((message.len() as u64).to_be_bytes());
+    frame.extend(message);
     frame
 }
 
