@@ -66,10 +66,13 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     let needs: Vec<_> = targets.iter().copied().map(Need::Target).collect();
     let tools = setup::prepare(workspace, &needs, &options.consent, &screen)?;
     let bare_metal = tools.bare_metal()?;
-    let mut figures = Vec::new();
+    let (mut figures, mut made_of) = (Vec::new(), String::new());
     for target in &targets {
         let programs = Programs::build(workspace, bare_metal, target, &screen)?;
         figures.extend(programs.figures().with_context(|| format!("in the programs for {target}"))?);
+        if *target == CORTEX_M3 {
+            made_of = programs.made_of()?;
+        }
     }
     figure::print(&figures, options.json)?;
     if targets.len() == TARGETS.len() {
@@ -82,7 +85,6 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
             bare_metal.describe(),
             profile(workspace)?.iter().map(|setting| format!("`{setting}`")).collect::<Vec<_>>().join(", ")
         );
-        let made_of = made_of(workspace, bare_metal, &screen)?;
         let programs = figures.iter().filter(|figure| figure.row.starts_with("size/"));
         let programs = programs.filter_map(|figure| figure.row.rsplit('/').next()).collect();
         let rows = described(&folder(workspace), &programs)?;
@@ -97,26 +99,6 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     let missed = held.iter().filter(|passes| !**passes).count();
     screen.note("result", &format!("{missed} of {} figures miss what they are held to", held.len()));
     Ok(if options.check && missed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-/// What stands between the programs with an aim and that aim: their functions, on the target it is for.
-fn made_of(workspace: &Workspace, bare_metal: &BareMetal, screen: &Screen) -> Result<String> {
-    let programs = Programs::build(workspace, bare_metal, CORTEX_M3, screen)?;
-    let empty = programs.read(EMPTY)?;
-    let mut text = format!(
-        "### What they are made of, on {CORTEX_M3}\n\nFunctions of {LARGE} bytes and more, in bytes, with what the \
-         compiler has inlined there; those of `empty` are left out, and `main` is the program's own work with what it is \
-         told.\n\n| program | functions |\n|---|---|\n"
-    );
-    for (_, _, row, ..) in HELD.iter().filter(|(kind, ..)| *kind == "size") {
-        let functions = programs.read(row)?.functions;
-        let large =
-            functions.iter().filter(|function| function.1 >= LARGE && !empty.functions.contains(function));
-        let large: Vec<_> = large.map(|(name, size)| format!("`{name}` {size}")).collect();
-        ensure!(!large.is_empty(), "{row} has no functions");
-        text += &format!("| `{row}` | {} |\n", large.join(", "));
-    }
-    Ok(text)
 }
 
 /// Fails when a figure of `target` misses what it is held to.
@@ -188,6 +170,27 @@ impl<'a> Programs<'a> {
             );
         }
         Ok(figures)
+    }
+
+    /// What stands between the programs with an aim and that aim: their functions.
+    fn made_of(&self) -> Result<String> {
+        let empty = self.read(EMPTY)?;
+        let mut text = format!(
+            "### What they are made of, on {}\n\nFunctions of {LARGE} bytes and more, in bytes, with what the \
+             compiler has inlined there; those of `empty` are left out, and `main` is the program's own work with what it is \
+             told.\n\n| program | functions |\n|---|---|\n",
+            self.target
+        );
+        for (_, _, row, ..) in HELD.iter().filter(|(kind, ..)| *kind == "size") {
+            let functions = self.read(row)?.functions;
+            let large = functions
+                .iter()
+                .filter(|function| function.1 >= LARGE && !empty.functions.contains(function));
+            let large: Vec<_> = large.map(|(name, size)| format!("`{name}` {size}")).collect();
+            ensure!(!large.is_empty(), "{row} has no functions");
+            text += &format!("| `{row}` | {} |\n", large.join(", "));
+        }
+        Ok(text)
     }
 
     /// The programs that have a row, simple ones first.
