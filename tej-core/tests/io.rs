@@ -57,6 +57,101 @@ fn the_reader_does_not_care_how_its_reads_are_cut() {
 }
 
 #[test]
+fn a_buffer_lends_the_frames_that_it_has_whole() {
+    let stream = [frame(0, &[], b"one"), frame(5, &[(b"n", b"d")], b"two"), frame(0, &[], b"three")];
+    let wire = stream.each_ref().map(Frame::wire).concat();
+    for cut in 0..=wire.len() {
+        let mut buffer = DecodeBuffer::new(vec![0; wire.len()], decoder(&reference::Limits::WIDEST));
+        let (mut messages, mut whole, mut message) = (Vec::new(), 0, Vec::new());
+        for piece in [&wire[..cut], &wire[cut..]] {
+            buffer.space()[..piece.len()].copy_from_slice(piece);
+            buffer.filled(piece.len());
+            loop {
+                while let Some(frame) = buffer.frame() {
+                    messages.push(frame.message().to_vec());
+                    whole += 1;
+                }
+                let Some(span) = buffer.poll().unwrap() else { break };
+                match buffer.resolve(span) {
+                    Event::MessageData(bytes) => message.extend_from_slice(bytes),
+                    Event::FrameEnd => messages.push(std::mem::take(&mut message)),
+                    _ => {}
+                }
+            }
+        }
+        assert_eq!(messages, [&b"one"[..], b"two", b"three"], "cut at {cut}");
+        // All but the one that is cut.
+        let ends = [0, stream[0].wire().len(), wire.len() - stream[2].wire().len(), wire.len()];
+        assert_eq!(whole, if ends.contains(&cut) { 3 } else { 2 }, "cut at {cut}");
+        assert_eq!(buffer.decoder().offset(), wire.len() as u64);
+    }
+}
+
+#[test]
+fn fed_messages_leave_together() {
+    let frames: Vec<_> = [&b"one"[..], b"", b"three"].map(|message| frame(3, &[], message).wire()).into();
+    for len in [0, 1, 20, 21, 22, 61, 62, 63, 64, 200] {
+        let mut writer = FrameWriter::new(Sink::default(), vec![0; len]);
+        for message in [&b"one"[..], b"", b"three"] {
+            block_on(writer.feed_message(Status::new(3).unwrap(), message)).unwrap();
+        }
+        assert!(len <= 62 || writer.sink().calls == 0, "{len}");
+        assert!(len <= 62 || writer.stage_free() == len - 62, "{len}");
+        block_on(writer.push()).unwrap();
+        assert_eq!(writer.stage_free(), len);
+        assert_eq!(writer.sink().bytes(), frames.concat(), "{len}");
+    }
+}
+
+#[test]
+fn a_message_is_staged_only_if_it_leaves_room() {
+    for (len, fits) in [(0, false), (17, false), (18, false), (23, false), (24, true), (25, true)] {
+        let mut writer = FrameWriter::new(Sink::default(), vec![0; len]);
+        assert_eq!(writer.stage_message(Status::ZERO, b"fiver"), Ok(fits), "{len}");
+        assert_eq!(writer.stage_message(Status::ZERO, b"fiver"), Ok(false), "{len}");
+        block_on(writer.push()).unwrap();
+        let sent = if fits { frame(0, &[], b"fiver").wire() } else { Vec::new() };
+        assert_eq!(writer.sink().bytes(), sent, "{len}");
+    }
+}
+
+#[test]
+fn no_message_is_staged_inside_a_frame_or_after_a_failure() {
+    let mut writer = FrameWriter::new(Sink::default(), vec![0; 100]);
+    block_on(writer.start_frame(Status::ZERO, 1)).unwrap();
+    assert_eq!(writer.stage_message(Status::ZERO, b"m"), Err(EncodeError::OutOfOrder));
+    let free = writer.stage_free();
+    assert_eq!(
+        block_on(writer.feed_message(Status::ZERO, b"m")),
+        Err(WriteError::Encode(EncodeError::OutOfOrder))
+    );
+    assert_eq!(writer.stage_free(), free);
+    let mut writer = FrameWriter::new(
+        Sink { bad: Some((0, Err(ErrorKind::BrokenPipe))), ..Sink::default() },
+        vec![0; 100],
+    );
+    assert_eq!(writer.stage_message(Status::ZERO, b"m"), Ok(true));
+    block_on(writer.push()).unwrap_err();
+    assert_eq!(writer.stage_message(Status::ZERO, b"m"), Err(EncodeError::Aborted));
+    assert_eq!(block_on(writer.feed_message(Status::ZERO, b"m")), Err(WriteError::Interrupted));
+}
+
+#[test]
+fn a_stage_can_grow_at_any_time_and_be_given_back_once_it_is_empty() {
+    let mut writer = FrameWriter::new(Sink::default(), vec![0; 20]);
+    block_on(writer.start_frame(Status::ZERO, 0)).unwrap();
+    writer.change_stage(|stage| stage.resize(100, 0));
+    assert_eq!(writer.stage_free(), 90);
+    block_on(writer.start_message(70)).unwrap();
+    block_on(writer.write_payload(&[7; 70])).unwrap();
+    assert_eq!(writer.sink().calls, 0);
+    block_on(writer.push()).unwrap();
+    writer.change_stage(|stage| *stage = vec![0; 5]);
+    block_on(writer.send_ping()).unwrap();
+    assert_eq!(writer.sink().bytes(), [frame(0, &[], &[7; 70]).wire(), frame(2, &[], b"").wire()].concat());
+}
+
+#[test]
 fn the_reader_reports_an_end_inside_a_frame() {
     let stream = frame(0, &[(b"n", b"d")], b"m").wire();
     let stream = [&stream[..], &stream].concat();
@@ -987,6 +1082,29 @@ impl<B: AsRef<[u8]> + AsMut<[u8]> + Clone> FrameWriter<B> {
     async fn send_message(&mut self, status: Status, message: &[u8]) -> Written {
         let result = self.asynchronous.send_message(status, message).await;
         self.compare(result, |blocking| blocking.send_message(status, message))
+    }
+
+    fn stage_message(&mut self, status: Status, message: &[u8]) -> Result<bool, EncodeError> {
+        let staged = self.asynchronous.stage_message(status, message);
+        self.compare(staged, |blocking| blocking.stage_message(status, message))
+    }
+
+    async fn feed_message(&mut self, status: Status, message: &[u8]) -> Written {
+        let result = self.asynchronous.feed_message(status, message).await;
+        self.compare(result, |blocking| blocking.feed_message(status, message))
+    }
+
+    fn stage_free(&mut self) -> usize {
+        let free = self.asynchronous.stage_free();
+        self.compare(free, |blocking| blocking.stage_free())
+    }
+
+    /// Changes both stages alike.
+    fn change_stage(&mut self, change: impl Fn(&mut B)) {
+        change(self.asynchronous.stage_mut());
+        if let Some(blocking) = &mut self.blocking {
+            change(blocking.stage_mut());
+        }
     }
 
     async fn send_ping(&mut self) -> Written {

@@ -314,6 +314,33 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> FrameWriter<W, B> {
         self.put(&[&head, message], Then::Push).await
     }
 
+    /// Stages a whole frame without files, so that many small ones leave in one write: when the stage is full, and by
+    /// [`push`](Self::push), which is due after the last of them.
+    ///
+    /// # Errors
+    ///
+    /// As for [`send_message`](Self::send_message).
+    pub async fn feed_message(&mut self, status: Status, message: &[u8]) -> Result<(), WriteError<W::Error>> {
+        self.buffer.encoder_mut()?;
+        if self.buffer.stage_message(status, message)? {
+            return Ok(());
+        }
+        let mut head = [0; MIN_FRAME_LEN];
+        self.buffer.encoder_mut()?.message_frame(status, message.len() as u64, &mut head)?;
+        self.put(&[&head, message], Then::Stage).await
+    }
+
+    /// [`feed_message`](Self::feed_message) if nothing has to be written for it, which takes more room in the stage than the
+    /// frame has bytes. `false`: nothing was done.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Encoder::message_frame`]; [`EncodeError::Aborted`] when the writer is interrupted. Nothing is staged.
+    #[inline]
+    pub fn stage_message(&mut self, status: Status, message: &[u8]) -> Result<bool, EncodeError> {
+        self.buffer.stage_message(status, message)
+    }
+
     /// Writes an empty frame of [`Status::PING`], and hands it to the transport.
     ///
     /// # Errors
@@ -355,6 +382,17 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> FrameWriter<W, B> {
     /// bytes that are staged.
     pub fn encoder(&self) -> &Encoder {
         self.buffer.encoder()
+    }
+
+    /// Bytes that can be staged before any are written.
+    pub fn stage_free(&self) -> usize {
+        self.buffer.free()
+    }
+
+    /// The staging buffer itself, for one that can grow. A longer buffer must keep all its bytes where they are; a shorter
+    /// one, or another, may take its place only while nothing is staged, as after [`push`](Self::push).
+    pub fn stage_mut(&mut self) -> &mut B {
+        self.buffer.stage_mut()
     }
 
     /// The transport, to configure or to close it. Bytes written to it directly break the stream.

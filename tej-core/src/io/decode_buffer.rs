@@ -2,7 +2,7 @@
 
 use core::borrow::Borrow;
 
-use crate::{DecodeError, Decoder, Event, EventSpan, Limits, PayloadOverrun};
+use crate::{DecodeError, Decoder, Event, EventSpan, Frame, Limits, PayloadOverrun};
 
 /// A [`Decoder`] and the bytes it has not consumed, without the reading: the part of a frame reader that is the
 /// same whether the transport is async, blocking or somebody else's.
@@ -69,6 +69,15 @@ where
     pub fn resolve(&self, span: EventSpan) -> Event<'_> {
         let input = self.bytes.as_ref().get(self.event_at..self.end).unwrap_or_default();
         self.decoder.resolve(span, input)
+    }
+
+    /// Takes a whole frame that lies next in the bytes that are here, the short way of [`Decoder::decode_frame`]. `None`
+    /// says only that this way is closed: go on with [`poll`](Self::poll).
+    pub fn frame(&mut self) -> Option<Frame<'_>> {
+        let mut rest = self.bytes.as_ref().get(self.start..self.end)?;
+        let frame = self.decoder.decode_frame(&mut rest)?;
+        self.start = self.end.saturating_sub(rest.len());
+        Some(frame)
     }
 
     /// The buffer to read into, whole. Call it when [`poll`](Self::poll) returned `None`; bytes not decoded

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::{EncodeError, Encoder};
+use crate::{EncodeError, Encoder, MIN_FRAME_LEN, Status};
 
 /// An [`Encoder`] and the bytes that have not gone to the transport, without the writing: the part of a frame writer
 /// that is the same whether the transport is async, blocking or somebody else's.
@@ -148,6 +148,29 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> EncodeBuffer<B> {
         }
     }
 
+    /// Stages a whole frame without files if it leaves room in the stage: the short way for many small ones. `false`:
+    /// nothing was done.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Encoder::message_frame`]; [`EncodeError::Aborted`] after an interrupted write. Nothing is staged.
+    #[inline]
+    pub fn stage_message(&mut self, status: Status, message: &[u8]) -> Result<bool, EncodeError> {
+        if self.interrupted {
+            return Err(EncodeError::Aborted);
+        }
+        let space = self.stage.as_mut().get_mut(self.staged..).unwrap_or_default();
+        let Some((head, space)) = space.split_first_chunk_mut::<MIN_FRAME_LEN>() else { return Ok(false) };
+        if self.taken > 0 || message.len() >= space.len() {
+            return Ok(false);
+        }
+        let space = space.get_mut(..message.len()).unwrap_or_default();
+        self.encoder.message_frame(status, message.len() as u64, head)?;
+        space.copy_from_slice(message);
+        self.staged = self.staged.saturating_add(MIN_FRAME_LEN).saturating_add(message.len());
+        Ok(true)
+    }
+
     /// What is to be written next: the staged bytes, if there are any, else `piece`. Empty when all is written.
     pub fn pending<'a>(&'a self, piece: &'a [u8]) -> &'a [u8] {
         if self.staged > 0 {
@@ -175,6 +198,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> EncodeBuffer<B> {
         self.staged >= self.stage.as_ref().len()
     }
 
+    /// Bytes of room in the staging buffer, whatever is due.
+    pub fn free(&self) -> usize {
+        self.stage.as_ref().len().saturating_sub(self.staged)
+    }
+
     /// Free space of the staging buffer, to produce payload in place; at most the rest of the current payload.
     pub fn space(&mut self) -> &mut [u8] {
         let remaining = usize::try_from(self.encoder.payload_remaining()).unwrap_or(usize::MAX);
@@ -190,7 +218,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> EncodeBuffer<B> {
     /// [`EncodeError::PayloadOverrun`] when `n` is more than that space; nothing is taken.
     /// [`EncodeError::Aborted`] after an interrupted write.
     pub fn commit(&mut self, n: usize) -> Result<(), EncodeError> {
-        let free = self.stage.as_ref().len().saturating_sub(self.staged);
+        let free = self.free();
         let Ok(encoder) = self.encoder_mut() else { return Err(EncodeError::Aborted) };
         if n > free {
             return Err(EncodeError::PayloadOverrun { offered: n as u64, remaining: free as u64 });
@@ -220,6 +248,12 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> EncodeBuffer<B> {
     /// Whether a write did not [`end`](Self::end): the connection can only be closed.
     pub fn is_interrupted(&self) -> bool {
         self.interrupted
+    }
+
+    /// The staging buffer itself, for one that can grow. A longer buffer must keep all its bytes where they are; a shorter
+    /// one, or another, may take its place only while nothing is staged.
+    pub fn stage_mut(&mut self) -> &mut B {
+        &mut self.stage
     }
 
     /// Gives the staging buffer back; bytes that were staged are lost.
