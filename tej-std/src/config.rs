@@ -29,8 +29,8 @@ pub struct Config {
     /// Bytes up to which the receive buffer grows while a peer keeps it full, which is also the largest chunk of a file
     /// or message; at least 1.
     pub receive_buffer: usize,
-    /// Bytes of the sender's staging buffer, in which heads and small pieces collect; at least 1. A program that only
-    /// receives needs no more.
+    /// Bytes up to which the sender's staging buffer grows, in which heads and small pieces collect; at least 1. It exists
+    /// only while something is staged.
     pub send_buffer: usize,
 }
 
@@ -40,8 +40,8 @@ impl Default for Config {
             limits: Limits::DEFAULT,
             name_limit: 4096,
             timeouts: Timeouts::PATIENT,
-            receive_buffer: 64 * 1024,
-            send_buffer: 64 * 1024,
+            receive_buffer: 128 * 1024,
+            send_buffer: 128 * 1024,
         }
     }
 }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use embedded_io_adapters::tokio_1::FromTokio;
 use tej_core::io::{DecodeBuffer, FrameWriter, ReadError};
-use tej_core::{Decoder, EncodeError, EventSpan};
+use tej_core::{Decoder, EncodeError, EventSpan, Frame, MIN_FRAME_LEN};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -104,6 +104,25 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
     pub async fn next(&mut self) -> Result<Option<Event<'_>>, ReceiveError> {
         let span = poll_fn(|cx| self.poll_next(cx)).await?;
         Ok(span.map(|span| self.resolve(span)))
+    }
+
+    /// The next frame, if all of it was read together with what came before it: the short way for many small frames, on
+    /// which nothing waits and no events are made. `None` says only that this way is closed: ask again after
+    /// [`next`](Self::next), which yields the events of all that did not come so.
+    ///
+    /// ```
+    /// # async fn example(mut receiver: tej_std::Receiver) -> Result<(), tej_std::ReceiveError> {
+    /// while let Some(event) = receiver.next().await? {
+    ///     println!("{event:?}"); // of a frame that a read has cut, or is large
+    ///     while let Some(frame) = receiver.ready_frame() {
+    ///         println!("{}: {} bytes", frame.header().status.value(), frame.message().len());
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn ready_frame(&mut self) -> Option<Frame<'_>> {
+        self.buffer.frame()
     }
 
     /// [`next`](Self::next) without a future. [`resolve`](Self::resolve) the event before the next call.
@@ -244,6 +263,7 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
     ///
     /// Another frame is unfinished, or the connection failed.
     pub async fn start_frame(&mut self, status: Status, files: u32) -> Result<(), SendError> {
+        self.make_room(MIN_FRAME_LEN);
         let excuse = Excuse::new(&self.activity);
         self.writer.start_frame(status, files).await?;
         excuse.stands();
@@ -287,6 +307,7 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
     pub async fn finish_frame(&mut self, message: &[u8]) -> Result<(), SendError> {
         let _excuse = Excuse::new(&self.activity);
         self.start_message(message.len() as u64).await?;
+        self.make_room(message.len());
         self.writer.write_payload(message).await?;
         self.push().await
     }
@@ -297,8 +318,51 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
     ///
     /// As for [`start_frame`](Self::start_frame).
     pub async fn send_message(&mut self, status: Status, message: &[u8]) -> Result<(), SendError> {
-        self.start_frame(status, 0).await?;
-        self.finish_frame(message).await
+        self.feed_message(status, message).await?;
+        self.push().await
+    }
+
+    /// Stages a whole frame without files, so that many small ones leave together: when the stage is full, and by
+    /// [`push`](Self::push), which is due after the last of them.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start_frame`](Self::start_frame).
+    pub async fn feed_message(&mut self, status: Status, message: &[u8]) -> Result<(), SendError> {
+        if self.stage_message(status, message)? {
+            return Ok(());
+        }
+        let _excuse = Excuse::new(&self.activity);
+        Ok(self.writer.feed_message(status, message).await?)
+    }
+
+    /// [`feed_message`](Self::feed_message) if nothing has to be written for it: without a future, for as many messages as
+    /// there can be. `false`: nothing was done, for the stage would be full.
+    ///
+    /// ```
+    /// # async fn example(mut sender: tej_std::Sender) -> Result<(), tej_std::SendError> {
+    /// use tej_std::Status;
+    ///
+    /// for reading in 0..1_000_000_u32 {
+    ///     let message = reading.to_be_bytes();
+    ///     if !sender.stage_message(Status::ZERO, &message)? {
+    ///         sender.feed_message(Status::ZERO, &message).await?;
+    ///     }
+    /// }
+    /// sender.push().await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`start_frame`](Self::start_frame).
+    #[inline]
+    pub fn stage_message(&mut self, status: Status, message: &[u8]) -> Result<bool, SendError> {
+        if self.writer.stage_message(status, message)? {
+            return Ok(true);
+        }
+        self.make_room((MIN_FRAME_LEN + 1).saturating_add(message.len()));
+        Ok(self.writer.stage_message(status, message)?)
     }
 
     /// Sends a ping: an empty frame of [`Status::PING`]. There is no answer to it.
@@ -316,6 +380,7 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
     ///
     /// As for [`start_frame`](Self::start_frame).
     pub async fn start_file(&mut self, name: &str, size: u64) -> Result<(), SendError> {
+        self.make_room(MIN_FRAME_LEN.saturating_add(name.len()));
         let excuse = Excuse::new(&self.activity);
         self.writer.start_file(name.as_bytes(), size).await?;
         excuse.stands();
@@ -329,6 +394,7 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
     ///
     /// As for [`start_frame`](Self::start_frame).
     pub async fn start_message(&mut self, size: u64) -> Result<(), SendError> {
+        self.make_room(MIN_FRAME_LEN);
         let excuse = Excuse::new(&self.activity);
         self.writer.start_message(size).await?;
         excuse.stands();
@@ -342,6 +408,7 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
     ///
     /// The connection failed.
     pub async fn payload_space(&mut self) -> Result<&mut [u8], SendError> {
+        self.make_room(usize::try_from(self.writer.encoder().payload_remaining()).unwrap_or(usize::MAX));
         let excuse = Excuse::new(&self.activity);
         let space = self.writer.payload_space().await?;
         excuse.stands();
@@ -367,10 +434,20 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
         let excuse = Excuse::new(&self.activity);
         // Some transports hold bytes back, like TLS.
         self.writer.flush().await?;
-        if !self.writer.encoder().is_idle() {
+        if self.writer.encoder().is_idle() {
+            self.writer.stage_mut().release();
+        } else {
             excuse.stands();
         }
         Ok(())
+    }
+
+    /// Lets the stage grow until it has room for `bytes` more, if it may.
+    fn make_room(&mut self, bytes: usize) {
+        let free = self.writer.stage_free();
+        if free < bytes {
+            self.writer.stage_mut().grow(bytes - free);
+        }
     }
 
     /// Bytes on the wire of the current frame as announced so far, or of the last frame once it is complete.
@@ -421,18 +498,31 @@ impl AsMut<[u8]> for NameStorage {
     }
 }
 
-/// A staging buffer that takes memory only once something is staged; many a connection only receives.
+/// A staging buffer that takes memory only while something is staged; most connections are idle most of the time.
 #[derive(Debug)]
 pub(crate) struct Stage {
+    /// Length up to which it may grow.
+    limit: usize,
+    /// Bytes that can be staged for now; no more than stand for them while `bytes` is empty.
     len: usize,
     /// Empty or `len` bytes long.
     bytes: Vec<u8>,
 }
 
 impl Stage {
-    fn new(len: usize) -> Self {
-        // One that is larger than what stands for it is there from the start.
-        Self { len, bytes: if len > NOTHING.len() { vec![0; len] } else { Vec::new() } }
+    fn new(limit: usize) -> Self {
+        Self { limit, len: limit.min(FIRST_BUFFER), bytes: Vec::new() }
+    }
+
+    /// Makes it `more` bytes longer at least, as far as it may be.
+    fn grow(&mut self, more: usize) {
+        self.len = self.len.saturating_add(more).max(self.len.saturating_mul(4)).min(self.limit);
+        self.bytes.resize(self.len, 0);
+    }
+
+    /// Gives the memory back; nothing may be staged.
+    fn release(&mut self) {
+        *self = Self::new(self.limit);
     }
 }
 
@@ -476,5 +566,5 @@ impl Drop for Excuse {
     }
 }
 
-/// Bytes of a receive buffer before it has grown: enough for small frames, little for an idle connection.
+/// Bytes of a buffer before it has grown: enough for small frames, and little to take and to give back for each.
 const FIRST_BUFFER: usize = 512;

@@ -25,5 +25,5 @@ pub use error::{ReceiveError, SendError};
 pub use frame::{IncomingFile, IncomingFrame};
 pub use outgoing::{IntoBytes, OutgoingFrame};
 pub use server::{Server, Trouble, connect};
-pub use tej_core::{self as core, DecodeError, DecodeErrorKind, Event, FrameHeader, Limits, Status};
+pub use tej_core::{self as core, DecodeError, DecodeErrorKind, Event, Frame, FrameHeader, Limits, Status};
 pub use transfer::Splice;
