@@ -5,7 +5,6 @@ use std::any::Any;
 use std::fs::File;
 use std::future::poll_fn;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::task::{Context, Poll, ready};
 
 use tej_core::io::ReadError;
@@ -91,7 +90,7 @@ impl<W: AsyncWrite + Unpin + 'static> Sender<W> {
             return Ok(0);
         }
         loop {
-            match file.read_at(space, offset) {
+            match read_at(file, space, offset) {
                 Ok(0) => return Err(ended()),
                 Ok(n) => {
                     self.commit_payload(n)?;
@@ -399,6 +398,14 @@ fn poll_io(
             result => return Poll::Ready(result),
         }
     }
+}
+
+/// Reads from `offset` on, wherever the file's own position is.
+fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+    #[cfg(unix)]
+    return std::os::unix::fs::FileExt::read_at(file, bytes, offset);
+    #[cfg(windows)]
+    return std::os::windows::fs::FileExt::seek_read(file, bytes, offset);
 }
 
 fn is_retried(error: &io::Error) -> bool {
