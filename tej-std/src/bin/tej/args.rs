@@ -48,6 +48,14 @@ impl Command {
         }
     }
 
+    /// Whether it never has more than one connection at a time.
+    pub(crate) fn has_one_connection(&self) -> bool {
+        match self {
+            Self::Recv(args) => args.once || args.role.connect.is_some(),
+            _ => true,
+        }
+    }
+
     /// Whether to show bars.
     pub(crate) fn progress(&self) -> ShowProgress {
         match self {

@@ -14,7 +14,7 @@ use crate::report::{Failure, Reporter};
 use crate::send::config;
 
 pub(crate) async fn run(args: DecodeArgs, reporter: &Reporter) -> Result<(), Stop> {
-    let input: Box<dyn AsyncRead + Unpin> = match args.input.as_deref() {
+    let input: Box<dyn AsyncRead + Send + Unpin> = match args.input.as_deref() {
         Some(path) if !is_standard(path) => match tokio::fs::File::open(path).await {
             Ok(file) => Box::new(file),
             Err(error) => {
@@ -36,7 +36,7 @@ pub(crate) async fn run(args: DecodeArgs, reporter: &Reporter) -> Result<(), Sto
 }
 
 async fn frames(
-    receiver: &mut Receiver<Box<dyn AsyncRead + Unpin>>,
+    receiver: &mut Receiver<Box<dyn AsyncRead + Send + Unpin>>,
     reporter: &Reporter,
 ) -> Result<(), Failure> {
     let mut intake = Intake::new(CONN, reporter, None, true);

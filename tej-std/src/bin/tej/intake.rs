@@ -1,5 +1,7 @@
 //! What is done with received events, the same for every command that receives.
 
+use std::time::{Duration, Instant};
+
 use sha2::{Digest, Sha256};
 use tej_std::inbox::{Delivery, Inbox, IncomingFile, Refusal};
 use tej_std::{Event, FrameHeader, ReceiveError, Receiver, Splice};
@@ -20,6 +22,7 @@ pub(crate) struct Intake<'a> {
     message: Message,
     /// What files and messages that nobody looks at pass through.
     splice: Splice,
+    disk: Disk,
 }
 
 impl<'a> Intake<'a> {
@@ -34,6 +37,7 @@ impl<'a> Intake<'a> {
             file: None,
             message: Message::default(),
             splice: Splice::new(),
+            disk: Disk::default(),
         }
     }
 
@@ -50,7 +54,7 @@ impl<'a> Intake<'a> {
                 let n = receiver.splice_payload(&mut self.splice).await?;
                 if n > 0
                     && let Sink::Store(incoming) = sink
-                    && let Err(error) = block_in_place(|| incoming.write_spliced(&mut self.splice))
+                    && let Err(error) = self.disk.call(|| incoming.write_spliced(&mut self.splice))
                 {
                     // The rest of the file is drained, and the connection goes on.
                     *sink = Sink::Refused(error);
@@ -82,7 +86,7 @@ impl<'a> Intake<'a> {
             Event::FileStart { name, size } => self.file = Some(self.begin_file(name, size)),
             Event::FileData(bytes) => {
                 if let Some(file) = &mut self.file {
-                    file.write(bytes);
+                    file.write(bytes, &mut self.disk);
                 }
             }
             Event::FileEnd => {
@@ -117,7 +121,7 @@ impl<'a> Intake<'a> {
     fn begin_file(&mut self, name: &[u8], size: u64) -> File {
         let sink = match &mut self.delivery {
             None => Sink::Discard,
-            Some(delivery) => match block_in_place(|| delivery.begin(name, size)) {
+            Some(delivery) => match self.disk.call(|| delivery.begin(name, size)) {
                 Ok(incoming) => Sink::Store(incoming),
                 Err(refusal) => Sink::Refused(refusal),
             },
@@ -131,10 +135,10 @@ impl<'a> Intake<'a> {
         }
     }
 
-    async fn end_file(&self, file: File) {
+    async fn end_file(&mut self, file: File) {
         let stored = match file.sink {
             Sink::Discard => Ok(None),
-            Sink::Store(incoming) => block_in_place(|| incoming.commit()).map(Some),
+            Sink::Store(incoming) => self.disk.call(|| incoming.commit()).map(Some),
             Sink::Refused(refusal) => Err(refusal),
         };
         let fate = match &stored {
@@ -158,12 +162,12 @@ struct File {
 }
 
 impl File {
-    fn write(&mut self, bytes: &[u8]) {
+    fn write(&mut self, bytes: &[u8], disk: &mut Disk) {
         if let Some(hasher) = &mut self.hasher {
             hasher.update(bytes);
         }
         if let Sink::Store(incoming) = &mut self.sink
-            && let Err(refusal) = block_in_place(|| incoming.write(bytes))
+            && let Err(refusal) = disk.call(|| incoming.write(bytes))
         {
             // The rest of the file is drained, and the connection goes on.
             self.sink = Sink::Refused(refusal);
@@ -177,6 +181,22 @@ enum Sink {
     Discard,
     Store(IncomingFile),
     Refused(Refusal),
+}
+
+/// Calls of the file system, which may block. Most of them end in the system's memory, which takes less time than handing
+/// the other tasks of a thread to another one; as long as the disk is what they wait for, those are handed over.
+#[derive(Debug, Default)]
+struct Disk {
+    slow: bool,
+}
+
+impl Disk {
+    fn call<T>(&mut self, call: impl FnOnce() -> T) -> T {
+        let begun = Instant::now();
+        let result = if self.slow { block_in_place(call) } else { call() };
+        self.slow = begun.elapsed() > SLOW;
+        result
+    }
 }
 
 /// The message that is being received; kept only up to what would be shown.
@@ -224,6 +244,9 @@ fn remedy(refusal: &Refusal) -> &'static str {
 fn finish(hasher: Option<Sha256>) -> Option<String> {
     hasher.map(|hasher| hex(&hasher.finalize()))
 }
+
+/// What takes longer did not end in memory: writes are of at most 1 MiB.
+const SLOW: Duration = Duration::from_millis(50);
 
 /// Messages up to this size are shown as text.
 const MAX_TEXT: u64 = 64 * 1024;

@@ -27,22 +27,32 @@ use crate::shutdown::Shutdown;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if cli.command.has_one_connection() {
+        // A second thread would have no work, and be woken for each segment that comes while the first one is busy.
+        builder.worker_threads(1);
+    }
+    let runtime = match builder.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             complain(&format!("cannot start: {error}"));
             return ExitCode::from(FAILED);
         }
     };
-    let outcome = runtime.block_on(run(cli.command));
+    // On a thread that also waits for events: another one would have to be woken for each of them.
+    let outcome = runtime.block_on(runtime.spawn(run(cli.command)));
     // Standard input may still be waiting for a line on a thread of its own: do not wait for it.
     runtime.shutdown_background();
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Stop::Failed) => ExitCode::from(FAILED),
-        Err(Stop::Usage(message)) => {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(Stop::Failed)) => ExitCode::from(FAILED),
+        Ok(Err(Stop::Usage(message))) => {
             complain(&message);
             ExitCode::from(USAGE)
+        }
+        Err(error) => {
+            complain(&format!("internal error: {error}"));
+            ExitCode::from(FAILED)
         }
     }
 }
