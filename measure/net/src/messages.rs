@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::SinkExt;
-use tej_std::{Config, Connection, Event, Receiver, Sender, Status};
+use tej_std::{Config, Connection, Event, Receiver, Status};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
@@ -21,17 +21,24 @@ pub(crate) fn receive(codec: &str, way: &str, count: &str) -> Result<()> {
         match codec {
             "tej" => {
                 let (mut receiver, mut sender) = Connection::from_tcp(stream, &Config::default())?.split();
-                for _ in 0..count {
-                    take_tej(&mut receiver).await?;
-                    if way == Way::PingPong {
-                        sender.send_message(Status::ZERO, &MESSAGE).await?;
+                match way {
+                    Way::PingPong => {
+                        for _ in 0..count {
+                            take_tej(&mut receiver).await?;
+                            sender.send_message(Status::ZERO, &MESSAGE).await?;
+                        }
                     }
+                    Way::Batched => take_tej_batched(&mut receiver, count).await?,
                 }
             }
             "length_delimited" => {
                 stream.set_nodelay(true)?;
                 let (read, write) = stream.into_split();
-                let mut read = FramedRead::new(read, LengthDelimitedCodec::new());
+                let mut read = FramedRead::with_capacity(
+                    read,
+                    LengthDelimitedCodec::new(),
+                    Config::default().receive_buffer,
+                );
                 let mut write = FramedWrite::new(write, LengthDelimitedCodec::new());
                 for _ in 0..count {
                     take_length_delimited(&mut read).await?;
@@ -63,7 +70,9 @@ pub(crate) fn send(codec: &str, way: &str, count: &str, addr: &str) -> Result<()
                     }
                     Way::Batched => {
                         for _ in 0..count {
-                            stage_tej(&mut sender).await?;
+                            if !sender.stage_message(Status::ZERO, &MESSAGE)? {
+                                sender.feed_message(Status::ZERO, &MESSAGE).await?;
+                            }
                         }
                         sender.shutdown().await?;
                         if receiver.next().await?.is_some() {
@@ -77,7 +86,11 @@ pub(crate) fn send(codec: &str, way: &str, count: &str, addr: &str) -> Result<()
                 match way {
                     Way::PingPong => {
                         let (read, write) = stream.into_split();
-                        let mut read = FramedRead::new(read, LengthDelimitedCodec::new());
+                        let mut read = FramedRead::with_capacity(
+                            read,
+                            LengthDelimitedCodec::new(),
+                            Config::default().receive_buffer,
+                        );
                         let mut write = FramedWrite::new(write, LengthDelimitedCodec::new());
                         for _ in 0..count {
                             write.send(Bytes::from_static(&MESSAGE)).await?;
@@ -106,21 +119,7 @@ pub(crate) fn send(codec: &str, way: &str, count: &str, addr: &str) -> Result<()
     })
 }
 
-/// A message that joins those before it.
-async fn stage_tej(sender: &mut Sender) -> Result<()> {
-    sender.start_frame(Status::ZERO, 0).await?;
-    sender.start_message(MESSAGE.len() as u64).await?;
-    let mut rest = &MESSAGE[..];
-    while !rest.is_empty() {
-        let space = sender.payload_space().await?;
-        let n = space.len().min(rest.len());
-        space[..n].copy_from_slice(&rest[..n]);
-        sender.commit_payload(n)?;
-        rest = &rest[n..];
-    }
-    Ok(())
-}
-
+/// One message.
 async fn take_tej(receiver: &mut Receiver) -> Result<()> {
     let mut len = 0;
     loop {
@@ -131,6 +130,22 @@ async fn take_tej(receiver: &mut Receiver) -> Result<()> {
             Some(_) => {}
         }
     }
+}
+
+/// So many, which come together.
+async fn take_tej_batched(receiver: &mut Receiver, count: u64) -> Result<()> {
+    let mut taken = 0;
+    while taken < count {
+        take_tej(receiver).await?;
+        taken += 1;
+        while let Some(frame) = receiver.ready_frame() {
+            if frame.message().len() != MESSAGE.len() {
+                return Err("not the message".into());
+            }
+            taken += 1;
+        }
+    }
+    if taken == count { Ok(()) } else { Err(format!("{taken} messages").into()) }
 }
 
 async fn take_length_delimited<R: tokio::io::AsyncRead + Unpin>(
