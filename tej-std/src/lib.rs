@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod admission;
+mod client;
 mod config;
 mod connection;
 mod error;
@@ -19,6 +20,7 @@ pub mod tls;
 mod transfer;
 
 pub use admission::{Admission, Cap, Place};
+pub use client::{Client, Redial};
 pub use config::{Config, MinRate, Timeouts};
 pub use connection::{Connection, Receiver, Sender};
 pub use error::{ReceiveError, SendError};

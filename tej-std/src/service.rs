@@ -225,8 +225,8 @@ impl Default for Options {
     }
 }
 
-/// Serves one connection until it ends. For a server's end, see [`Server::serve`]; for a client's, [`connect`](crate::connect)
-/// and this.
+/// Serves one connection until it ends. For any number of them, see [`Server::serve`]; for one that is made again and again,
+/// [`Client::serve`](crate::Client::serve).
 ///
 /// # Cancel safety
 ///
@@ -349,7 +349,7 @@ where
     outcome
 }
 
-fn report(ended: Result<(), tokio::task::JoinError>) {
+pub(crate) fn report(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
@@ -357,7 +357,7 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-async fn run<R, W>(
+pub(crate) async fn run<R, W>(
     connection: Connection<R, W>,
     address: Option<SocketAddr>,
     mut handler: impl Handler,

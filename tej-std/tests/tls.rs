@@ -4,6 +4,7 @@
 mod authority;
 
 use std::fs;
+use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,11 +24,12 @@ use tej_std::tls::{
     Acceptor, Authorities, Connector, Fingerprint, HandshakeError, Identity, SetupError, TlsConnection, Trust,
 };
 use tej_std::{
-    Config, DecodeErrorKind, Event, OutgoingFrame, ReceiveError, Receiver, SendError, Server, Status,
-    Timeouts, connect,
+    Client, Config, DecodeErrorKind, Event, OutgoingFrame, ReceiveError, Receiver, Redial, SendError, Server,
+    Status, Timeouts, connect,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, copy, duplex, split};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 fn pinned(identities: &[&Identity]) -> Trust {
@@ -632,6 +634,46 @@ async fn handlers_are_served_over_tls() {
     served.unwrap();
     assert!(start.elapsed() < Options::default().shutdown / 2, "a handshake held the server up");
     assert_eq!((server.connections(), Arc::strong_count(&handlers)), (0, 1));
+}
+
+#[tokio::test]
+async fn a_client_with_a_handler_connects_over_tls_until_it_is_let_in() {
+    /// Greets, and ends the client when it is answered.
+    struct Greeter(Arc<Notify>);
+
+    impl Handler for Greeter {
+        async fn connected(&mut self, peer: &Peer) -> Result<(), Failed> {
+            Ok(peer.send_message(Status::ZERO, "hello").await?)
+        }
+
+        async fn received(&mut self, _: &Peer, frame: &mut Frame<'_>) -> Result<(), Failed> {
+            assert_eq!(frame.message().await?, b"hello");
+            self.0.notify_one();
+            Ok(())
+        }
+    }
+
+    let (ours, theirs, other) = (identity(), identity(), identity());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let soon = Redial { first: Duration::from_millis(1), longest: Duration::from_millis(10) };
+    let client = Client::new(listener.local_addr().unwrap().to_string(), Config::default()).with_redial(soon);
+    let connector = Connector::new(Some(&ours), &pinned(&[&theirs])).unwrap();
+    let answered = Arc::new(Notify::new());
+    let greeter = || Greeter(Arc::clone(&answered));
+    let talk = client.serve_tls(&connector, greeter, Options::default(), answered.notified());
+    let serve = async {
+        // Somebody else has its address at first.
+        let acceptor = Acceptor::new(&other, &pinned(&[&ours])).unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        acceptor.accept(stream, &Config::default()).await.unwrap_err();
+        let acceptor = Acceptor::new(&theirs, &pinned(&[&ours])).unwrap();
+        let server = Server::new(listener, Config::default());
+        server.serve_tls(&acceptor, |_| Echo(Arc::default()), Options::default(), pending()).await
+    };
+    tokio::select! {
+        () = talk => {}
+        served = serve => panic!("{served:?}"),
+    }
 }
 
 /// Passes on a kilobyte, and then nothing for `pause`, over and over.
