@@ -96,7 +96,7 @@ impl Gate {
 }
 
 /// What counts as one address.
-fn customer(address: IpAddr) -> IpAddr {
+pub(crate) fn customer(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();

@@ -1,5 +1,6 @@
 //! The one door by which a peer's bytes reach the disk.
 
+mod account;
 mod name;
 mod place;
 mod policy;
@@ -9,6 +10,7 @@ mod temporary;
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +20,7 @@ use cap_std::fs::Dir;
 pub use policy::{OnConflict, Policy};
 pub use refusal::Refusal;
 
+use account::{Account, Accounts};
 use name::System;
 use space::Space;
 use temporary::Temporary;
@@ -64,6 +67,7 @@ struct Shared {
     root: PathBuf,
     policy: Policy,
     space: Space,
+    accounts: Accounts,
 }
 
 impl Inbox {
@@ -89,23 +93,34 @@ impl Inbox {
         // A directory that can be written and not listed is as good for all else.
         let _ = temporary::remove_stale(&dir);
         let space = Space::new(policy.min_free);
-        Ok(Self { shared: Arc::new(Shared { dir: Arc::new(dir), root, policy, space }) })
+        let shared = Shared { dir: Arc::new(dir), root, policy, space, accounts: Accounts::default() };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// What one client delivers: to be made once for each connection.
+    /// What comes over one connection, whose peer is taken for a client that was never here before.
     pub fn delivery(&self) -> Delivery {
-        Delivery { shared: Arc::clone(&self.shared), frame: 0, client: 0 }
+        self.delivery_on(Account::default())
+    }
+
+    /// What comes over one connection from `address`. All connections from there are one client, now and later, for as
+    /// long as this inbox is open; of IPv6 a /64 network counts as one address. After some 65,000 addresses all further
+    /// ones share the quotas of one client, so that memory stays bounded.
+    pub fn delivery_from(&self, address: IpAddr) -> Delivery {
+        self.delivery_on(self.shared.accounts.of(address))
+    }
+
+    fn delivery_on(&self, account: Account) -> Delivery {
+        Delivery { shared: Arc::clone(&self.shared), frame: 0, account }
     }
 }
 
-/// The files of one client, counted against its quotas.
+/// The files of one connection, counted against the quotas of its client.
 #[derive(Debug)]
 pub struct Delivery {
     shared: Arc<Shared>,
     /// Bytes of the files that were begun in the current frame.
     frame: u64,
-    /// Bytes of all files that were begun.
-    client: u64,
+    account: Account,
 }
 
 impl Delivery {
@@ -126,11 +141,18 @@ impl Delivery {
         if size > frame {
             return Err(Refusal::FrameQuota { size, left: frame });
         }
-        let client = left(policy.max_client, self.client);
+        let mut used = self.account.lock();
+        let client = left(policy.max_client, used.bytes);
         if size > client {
             return Err(Refusal::ClientQuota { size, left: client });
         }
         place::look(dir, name, policy.on_conflict)?;
+        // Looking for directories costs calls of the system.
+        let entries = policy.max_entries.map_or(0, |_| 1 + place::missing_parents(dir, name).len() as u64);
+        let left = left(policy.max_entries, used.entries);
+        if entries > left {
+            return Err(Refusal::EntryQuota { entries, left });
+        }
         space.check(dir, size)?;
         // The one error that the directory itself is missing for.
         let temporary = Temporary::create(dir).map_err(|error| match error.kind() {
@@ -138,7 +160,9 @@ impl Delivery {
             _ => Refusal::Io(error),
         })?;
         self.frame = self.frame.saturating_add(size);
-        self.client = self.client.saturating_add(size);
+        used.bytes = used.bytes.saturating_add(size);
+        used.entries = used.entries.saturating_add(entries);
+        drop(used);
         let shared = Arc::clone(&self.shared);
         Ok(IncomingFile { shared, temporary, name: name.into(), size, written: 0, granted: 0, broken: false })
     }

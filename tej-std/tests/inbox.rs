@@ -552,6 +552,56 @@ fn quotas_hold_to_the_byte() {
     assert_eq!(tree(scratch.path()), [""; 0]);
 }
 
+// case 51
+#[test]
+fn a_quota_for_files_counts_directories_and_not_bytes() {
+    let limited = |root: &Path| open(root, Policy { max_entries: Some(5), ..Policy::default() });
+    for (second, fits) in [("d/e/f", true), ("d/e/f/g", true), ("d/e/f/g/h", false)] {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut delivery = limited(scratch.path()).delivery();
+        deliver(&mut delivery, b"a", b"").unwrap();
+        delivery.end_frame();
+        let stored = deliver(&mut delivery, second.as_bytes(), &[0; 100]);
+        assert_eq!(stored.is_ok(), fits, "{second}");
+        assert!(fits || matches!(stored, Err(Refusal::EntryQuota { entries: 5, left: 4 })));
+    }
+
+    let scratch = tempfile::tempdir().unwrap();
+    let inbox = limited(scratch.path());
+    let mut delivery = inbox.delivery();
+    deliver(&mut delivery, b"d/a", b"").unwrap();
+    // The directory is there now; what is refused costs nothing.
+    deliver(&mut delivery, b"d/b", b"").unwrap();
+    assert!(matches!(
+        deliver(&mut delivery, b"e/f/c", b""),
+        Err(Refusal::EntryQuota { entries: 3, left: 2 })
+    ));
+    assert!(deliver(&mut delivery, b"../c", b"").is_err());
+    deliver(&mut delivery, b"c", b"").unwrap();
+    drop(delivery.begin(b"abandoned", 0).unwrap());
+    assert!(matches!(deliver(&mut delivery, b"d", b""), Err(Refusal::EntryQuota { entries: 1, left: 0 })));
+    deliver(&mut inbox.delivery(), b"of another", b"").unwrap();
+    assert_eq!(tree(scratch.path()), ["c", "d/", "d/a", "d/b", "of another"]);
+}
+
+// case 51
+#[test]
+fn an_address_is_one_client_however_often_it_connects() {
+    let scratch = tempfile::tempdir().unwrap();
+    let policy = Policy { max_client: Some(100), max_entries: Some(3), ..Policy::default() };
+    let inbox = open(scratch.path(), policy);
+    let from = |address: &str| inbox.delivery_from(address.parse().unwrap());
+    let mut both = (from("192.0.2.1"), from("::ffff:192.0.2.1"));
+    deliver(&mut both.0, b"a", &[0; 60]).unwrap();
+    assert!(matches!(deliver(&mut both.1, b"b", &[0; 41]), Err(Refusal::ClientQuota { left: 40, .. })));
+    drop(both);
+    deliver(&mut from("192.0.2.1"), b"c", &[0; 40]).unwrap();
+    deliver(&mut from("192.0.2.1"), b"d", b"").unwrap();
+    assert!(matches!(deliver(&mut from("192.0.2.1"), b"e", b""), Err(Refusal::EntryQuota { left: 0, .. })));
+    deliver(&mut from("192.0.2.2"), b"f", &[0; 100]).unwrap();
+    deliver(&mut inbox.delivery(), b"g", &[0; 100]).unwrap();
+}
+
 #[cfg(unix)]
 // case 51
 #[test]

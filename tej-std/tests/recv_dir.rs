@@ -143,13 +143,24 @@ fn quotas_for_a_file_a_frame_and_a_client_hold() {
         assert!(receiver.tej.wait_for_file().is_ok(), "an empty file fits always");
     }
 
-    let mut receiver = Receiver::start(&inbox("client"), &["--quota-client", "100"]);
     for last in [39, 40, 41] {
+        let mut receiver = Receiver::start(&inbox("client"), &["--quota-client", "100"]);
         assert!(receiver.send("a", &[b'x'; 60]).is_ok());
+        // Nobody gets more by connecting again.
+        receiver.reconnect();
         let sent = receiver.send("b", &vec![b'x'; last]);
         assert_eq!(sent.is_ok(), last <= 40, "{last}: {sent:?}");
         assert!(last <= 40 || sent.unwrap_err().contains("--quota-client"));
+    }
+
+    for directories in [1, 2, 3] {
+        let dir = scratch.path().join(format!("entries {directories}"));
+        let mut receiver = Receiver::start(&dir, &["--quota-entries", "4"]);
+        assert!(receiver.send("a", b"").is_ok());
         receiver.reconnect();
+        let sent = receiver.send(&format!("{}b", "d/".repeat(directories)), b"");
+        assert_eq!(sent.is_ok(), directories <= 2, "{directories}: {sent:?}");
+        assert!(directories <= 2 || sent.unwrap_err().contains("--quota-entries"));
     }
 
     let mut receiver = Receiver::start(&inbox("floor"), &["--min-free", "16777215T"]);
@@ -277,6 +288,7 @@ fn options_for_a_directory_want_one() {
         "--max-file=1",
         "--quota-frame=1",
         "--quota-client=1",
+        "--quota-entries=1",
         "--min-free=1",
     ] {
         let output = Tej::run(&["recv", "--listen", "127.0.0.1:0", option]);

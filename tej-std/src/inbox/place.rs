@@ -74,17 +74,24 @@ pub(super) fn sync_parents(dir: &Dir, name: &Path) -> io::Result<()> {
 /// left.
 fn create_parents(dir: &Dir, wanted: &Path) -> io::Result<Vec<PathBuf>> {
     let Some(parent) = parent(wanted) else { return Ok(Vec::new()) };
-    let mut missing: Vec<PathBuf> = parent
-        .ancestors()
-        .take_while(|path| !path.as_os_str().is_empty() && !dir.exists(path))
-        .map(Path::to_path_buf)
-        .collect();
-    missing.reverse();
+    let missing = missing_parents(dir, wanted);
     let created = dir.create_dir_all(parent);
     if created.is_err() {
         remove_parents(dir, &missing);
     }
     created.map(|()| missing)
+}
+
+/// The directories of `wanted` that there are not, the outermost first.
+pub(super) fn missing_parents(dir: &Dir, wanted: &Path) -> Vec<PathBuf> {
+    let mut missing: Vec<PathBuf> = wanted
+        .ancestors()
+        .skip(1)
+        .take_while(|path| !path.as_os_str().is_empty() && !dir.exists(path))
+        .map(Path::to_path_buf)
+        .collect();
+    missing.reverse();
+    missing
 }
 
 fn remove_parents(dir: &Dir, created: &[PathBuf]) {

@@ -27,8 +27,12 @@ pub struct Policy {
     pub max_file: Option<u64>,
     /// Bytes of all files of one frame.
     pub max_frame: Option<u64>,
-    /// Bytes of all files of one client, that is of one [`Delivery`](super::Delivery).
+    /// Bytes of all files of one client. Who that is, [`delivery`](super::Inbox::delivery) and
+    /// [`delivery_from`](super::Inbox::delivery_from) say.
     pub max_client: Option<u64>,
+    /// Files of one client, and directories that had to be created for them: an empty one takes room, too, and many a file
+    /// system has a number of them that it can hold.
+    pub max_entries: Option<u64>,
     /// Bytes of the file system that stay free. Looked at when a file is begun, with its announced size, and every
     /// 8 MiB of it: files that are written at once can go below it by so much each. With 0 only the first look is taken.
     pub min_free: u64,

@@ -52,6 +52,13 @@ pub enum Refusal {
         /// Bytes that the client's files may still have.
         left: u64,
     },
+    /// The files of the client are more than [`Policy::max_entries`](super::Policy::max_entries).
+    EntryQuota {
+        /// The file, and the directories that it needs.
+        entries: u64,
+        /// Files and directories that the client may still have.
+        left: u64,
+    },
     /// The file system has no room for the file above [`Policy::min_free`](super::Policy::min_free).
     NoSpace {
         /// Bytes that are still to be written.
@@ -112,6 +119,14 @@ impl fmt::Display for Refusal {
             Self::ClientQuota { size, left } => {
                 write!(f, "the file has {size} bytes, and the quota of its client has {left} left")
             }
+            Self::EntryQuota { entries: 1, left } => {
+                write!(f, "it is one file more, and its client may have {left} more files and directories")
+            }
+            Self::EntryQuota { entries, left } => write!(
+                f,
+                "it is one file more and needs {} new directories, and its client may have {left} more of both",
+                entries - 1
+            ),
             Self::NoSpace { needed, free, floor } => write!(
                 f,
                 "no room: {needed} bytes are needed, {free} are free and {floor} are to stay free; delete something"

@@ -368,9 +368,14 @@ pub(crate) struct StoreArgs {
     /// Refuse files of a frame beyond this size in all.
     #[arg(long, value_name = "SIZE", value_parser = size, requires = "dir", help_heading = WITH_DIR)]
     pub(crate) quota_frame: Option<u64>,
-    /// Refuse files of a connection beyond this size in all.
+    /// Refuse files of a client beyond this size in all. All connections from one address are one client (from one /64
+    /// network, with IPv6) for as long as the command runs; the first 65,536 addresses are told apart.
     #[arg(long, value_name = "SIZE", value_parser = size, requires = "dir", help_heading = WITH_DIR)]
     pub(crate) quota_client: Option<u64>,
+    /// Refuse files of a client beyond this number, directories that are created for them included. (Empty ones, too, take
+    /// room on a file system; --max-files is about a single frame.)
+    #[arg(long, value_name = "N", requires = "dir", help_heading = WITH_DIR)]
+    pub(crate) quota_entries: Option<u64>,
     /// Refuse files that would leave less of the file system free.
     #[arg(long, value_name = "SIZE", value_parser = size, default_value = "0", requires = "dir", help_heading = WITH_DIR)]
     pub(crate) min_free: u64,

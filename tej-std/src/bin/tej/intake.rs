@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
-use tej_std::inbox::{Delivery, Inbox, IncomingFile, Refusal};
+use tej_std::inbox::{Delivery, IncomingFile, Refusal};
 use tej_std::{Event, FrameHeader, ReceiveError, Receiver, Splice};
 use tokio::io::AsyncRead;
 use tokio::task::block_in_place;
@@ -26,8 +26,7 @@ pub(crate) struct Intake<'a> {
 }
 
 impl<'a> Intake<'a> {
-    pub(crate) fn new(conn: u64, reporter: &'a Reporter, inbox: Option<&'a Inbox>, digest: bool) -> Self {
-        let delivery = inbox.map(Inbox::delivery);
+    pub(crate) fn new(conn: u64, reporter: &'a Reporter, delivery: Option<Delivery>, digest: bool) -> Self {
         Self {
             conn,
             reporter,
@@ -236,6 +235,7 @@ fn remedy(refusal: &Refusal) -> &'static str {
         Refusal::FileTooLarge { .. } => "; --max-file allows more",
         Refusal::FrameQuota { .. } => "; --quota-frame allows more",
         Refusal::ClientQuota { .. } => "; --quota-client allows more",
+        Refusal::EntryQuota { .. } => "; --quota-entries allows more",
         Refusal::NoSpace { floor: 1.., .. } => "; --min-free keeps less free",
         _ => "",
     }

@@ -1,9 +1,10 @@
 //! `tej recv`.
 
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 
-use tej_std::inbox::Inbox;
+use tej_std::inbox::{Delivery, Inbox};
 use tej_std::tls::Connector;
 use tej_std::{Config, Connection};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -105,7 +106,8 @@ impl Service {
             loop {
                 tokio::select! {
                     incoming = &mut accepting => {
-                        peers.spawn(Arc::clone(self).serve_peer(next, incoming?));
+                        let (incoming, address) = incoming?;
+                        peers.spawn(Arc::clone(self).serve_peer(next, incoming, address.ip()));
                         next += 1;
                         accepting.set(listener.accept());
                     }
@@ -121,10 +123,11 @@ impl Service {
         self.quota.check().await
     }
 
-    async fn serve_peer(self: Arc<Self>, conn: u64, incoming: Incoming) {
+    async fn serve_peer(self: Arc<Self>, conn: u64, incoming: Incoming, address: IpAddr) {
+        let delivery = self.inbox.as_ref().map(|inbox| inbox.delivery_from(address));
         let served = match incoming {
-            Incoming::Tcp(connection) => self.receive(conn, connection).await,
-            Incoming::Tls(handshake) => self.shake_and_receive(conn, handshake).await,
+            Incoming::Tcp(connection) => self.receive(conn, delivery, connection).await,
+            Incoming::Tls(handshake) => self.shake_and_receive(conn, delivery, handshake).await,
         };
         if let Err(failure) = served {
             self.reporter.error(conn, &failure).await;
@@ -142,6 +145,7 @@ impl Service {
     fn shake_and_receive(
         &self,
         conn: u64,
+        delivery: Option<Delivery>,
         handshake: Handshake,
     ) -> Pin<Box<dyn Future<Output = Result<End, Failure>> + Send + '_>> {
         Box::pin(async move {
@@ -149,14 +153,15 @@ impl Service {
                 connection = handshake.shake() => connection?,
                 () = self.end() => return Ok(End::Enough),
             };
-            self.receive(conn, connection).await
+            self.receive(conn, delivery, connection).await
         })
     }
 
     async fn receive_over(&self, conn: u64, link: Link) -> Result<End, Failure> {
+        let delivery = self.inbox.as_ref().map(Inbox::delivery);
         match link {
-            Link::Tcp(connection) => self.receive(conn, connection).await,
-            Link::Tls(connection) => self.receive(conn, connection).await,
+            Link::Tcp(connection) => self.receive(conn, delivery, connection).await,
+            Link::Tls(connection) => self.receive(conn, delivery, connection).await,
         }
     }
 
@@ -164,11 +169,12 @@ impl Service {
     async fn receive<R: AsyncRead + Unpin + 'static, W: AsyncWrite + Unpin>(
         &self,
         conn: u64,
+        delivery: Option<Delivery>,
         connection: Connection<R, W>,
     ) -> Result<End, Failure> {
         // Our direction stays open: many a peer takes its end for the end of the connection.
         let (mut receiver, mut sender) = connection.split();
-        let mut intake = Intake::new(conn, &self.reporter, self.inbox.as_ref(), self.receive.digest);
+        let mut intake = Intake::new(conn, &self.reporter, delivery, self.receive.digest);
         let ended = tokio::select! {
             ended = self.frames(conn, &mut receiver, &mut intake) => Some(ended?),
             () = self.end() => None,

@@ -153,6 +153,7 @@ pub(crate) fn open_inbox(args: &ReceiveArgs) -> Result<Option<Inbox>, Failure> {
         max_file: store.max_file,
         max_frame: store.quota_frame,
         max_client: store.quota_client,
+        max_entries: store.quota_entries,
         min_free: store.min_free,
     };
     let opened = Inbox::with_policy(dir, policy);
@@ -220,7 +221,7 @@ async fn exchange<R: AsyncRead + Unpin + 'static, W: AsyncWrite + Unpin + 'stati
         Ok(())
     });
     let mut receive = pin!(async {
-        let mut intake = Intake::new(CONN, reporter, inbox, args.digest);
+        let mut intake = Intake::new(CONN, reporter, inbox.map(Inbox::delivery), args.digest);
         loop {
             let failed = |error| Failure::receive(&error, args.timeout);
             if intake.bypass(&mut receiver).await.map_err(failed)? {

@@ -1,5 +1,6 @@
 //! What a connection runs over: TCP alone, or TLS on it.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tej_std::tls::{Acceptor, Connector, HandshakeError, TlsConnection};
@@ -53,12 +54,14 @@ impl Listener {
     /// Waits for the next peer.
     ///
     /// A dropped future loses no peer.
-    pub(crate) async fn accept(&self) -> Result<Incoming, Failure> {
+    pub(crate) async fn accept(&self) -> Result<(Incoming, SocketAddr), Failure> {
         let incoming = match &self.acceptor {
-            None => self.server.accept().await.map(|(connection, _)| Incoming::Tcp(connection)),
-            Some(acceptor) => self.server.accept_stream().await.map(|(stream, _, place)| {
+            None => {
+                self.server.accept().await.map(|(connection, address)| (Incoming::Tcp(connection), address))
+            }
+            Some(acceptor) => self.server.accept_stream().await.map(|(stream, address, place)| {
                 let (acceptor, config) = (acceptor.clone(), self.server.config().clone());
-                Incoming::Tls(Handshake { stream, place, acceptor, config })
+                (Incoming::Tls(Handshake { stream, place, acceptor, config }), address)
             }),
         };
         incoming.map_err(|error| Failure::io("cannot accept", &error))
@@ -70,7 +73,7 @@ impl Listener {
         let mut handshakes = JoinSet::new();
         loop {
             tokio::select! {
-                incoming = self.accept() => match incoming? {
+                incoming = self.accept() => match incoming?.0 {
                     Incoming::Tcp(connection) => return Ok(Link::Tcp(connection)),
                     Incoming::Tls(handshake) => {
                         handshakes.spawn(handshake.shake());
