@@ -422,6 +422,7 @@ fn silence_is_a_timeout() {
     let silent = TcpStream::connect(recv.listening()).unwrap();
     let (events, status) = recv.finish();
     assert_eq!(events.last().unwrap()["kind"], "timeout");
+    assert!(events.last().unwrap()["detail"].as_str().unwrap().contains("--idle-timeout"), "{events:?}");
     assert_eq!(status.code(), Some(1));
     drop(silent);
 
@@ -448,6 +449,8 @@ fn a_peer_that_stops_reading_is_a_timeout() {
     let (events, _) = send.finish();
     assert_eq!(events.len(), 1);
     assert_eq!(events[0]["kind"], "timeout");
+    let detail = events[0]["detail"].as_str().unwrap();
+    assert!(detail.contains("took nothing") && detail.contains("--timeout"), "{detail}");
 }
 
 #[test]
@@ -763,6 +766,38 @@ fn usage_errors_exit_with_2() {
         let output = Tej::run(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
         assert!(!output.stderr.is_empty() && output.stdout.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn every_size_is_written_as_people_write_it() {
+    let mut recv = Tej::start(&[
+        "recv",
+        "--listen",
+        "127.0.0.1:0",
+        "--json",
+        "--max-message",
+        "1K",
+        "--max-frame",
+        "2k",
+        "--max-name",
+        "0.5K",
+        "--min-rate",
+        "0.1K",
+    ]);
+    let addr = recv.listening();
+    for (size, fits) in [("1023", true), ("1K", true), ("1025", false)] {
+        let bytes: usize = if size == "1K" { 1024 } else { size.parse().unwrap() };
+        let message = "m".repeat(bytes);
+        Tej::run(&["send", &addr, "-m", &message]);
+        let ended = recv.wait_for(if fits { "frame_end" } else { "error" });
+        assert!(fits || ended["kind"] == "message_too_long", "{size}: {ended}");
+    }
+    assert!(run_with_input(&["send", &addr, "--stdin", "a:1K"], &[0; 1024]).status.success());
+    assert_eq!(recv.wait_for("file")["size"], 1024);
+    for (option, value) in [("--max-name", "64K"), ("--max-message", "1X"), ("--min-rate", "-1")] {
+        let output = Tej::run(&["recv", "--listen", "127.0.0.1:0", &format!("{option}={value}")]);
+        assert_eq!(output.status.code(), Some(2), "{option} {value}: {output:?}");
     }
 }
 

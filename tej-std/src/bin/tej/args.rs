@@ -158,7 +158,13 @@ pub(crate) struct PingArgs {
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
     pub(crate) interval: Duration,
     /// Give up after so many seconds without a byte.
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = timeout)]
+    #[arg(
+        long,
+        visible_alias = "idle-timeout",
+        value_name = "SECONDS",
+        default_value = "30",
+        value_parser = timeout
+    )]
     pub(crate) timeout: Duration,
     #[command(flatten)]
     pub(crate) tls: TlsArgs,
@@ -260,24 +266,26 @@ pub(crate) struct ReceiveArgs {
         value_parser = timeout
     )]
     pub(crate) timeout: Duration,
-    /// Give up on a frame that does not end within so many seconds.
+    /// Give up on a frame that does not end within so many seconds [default: none].
     #[arg(long, value_name = "SECONDS", value_parser = timeout)]
     pub(crate) frame_timeout: Option<Duration>,
-    /// Give up on a frame that comes more slowly than so many bytes per second, on average, after the first 30 seconds;
-    /// 0 for one that may be as slow as it likes.
-    #[arg(long, value_name = "BYTES", default_value_t = 100)]
+    /// Give up on a frame that comes more slowly than SIZE per second, on average over all but its first 30 seconds; 0 for
+    /// one that may be as slow as it likes.
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "100")]
     pub(crate) min_rate: u64,
-    /// Refuse frames of more files than this.
+    /// End the connection of a peer that announces more files than this in a frame [default: none but what can be counted,
+    /// 4,294,967,295].
     #[arg(long, value_name = "N")]
     pub(crate) max_files: Option<u32>,
-    /// Refuse frames with a longer message than this.
-    #[arg(long, value_name = "BYTES")]
+    /// End it at a longer message than this [default: none]. A SIZE is a number of bytes, or of K, M, G or T, as in 64M or
+    /// 1.5G (powers of 1024).
+    #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) max_message: Option<u64>,
-    /// Refuse frames that are longer than this, all in all.
-    #[arg(long, value_name = "BYTES")]
+    /// End it at a frame that is longer than this, all in all [default: none].
+    #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) max_frame: Option<u64>,
-    /// Refuse frames with a longer file name than this.
-    #[arg(long, value_name = "BYTES")]
+    /// End it at a longer file name than this, in bytes [default: 65535, the longest there is].
+    #[arg(long, value_name = "SIZE", value_parser = name_size)]
     pub(crate) max_name: Option<u16>,
     /// Store received files in this directory, which is created if need be.
     #[arg(long, value_name = "DIR")]
@@ -362,18 +370,18 @@ pub(crate) struct StoreArgs {
     /// Force each file to the disk before it is reported.
     #[arg(long, requires = "dir", help_heading = WITH_DIR)]
     pub(crate) sync: bool,
-    /// Refuse larger files. A SIZE is a number of bytes, or of K, M, G or T, as in 64M or 1.5G (powers of 1024).
+    /// Refuse larger files [default: none]. A file that is refused is read to its end, and the connection goes on.
     #[arg(long, value_name = "SIZE", value_parser = size, requires = "dir", help_heading = WITH_DIR)]
     pub(crate) max_file: Option<u64>,
-    /// Refuse files of a frame beyond this size in all.
+    /// Refuse files of a frame beyond this size in all [default: none].
     #[arg(long, value_name = "SIZE", value_parser = size, requires = "dir", help_heading = WITH_DIR)]
     pub(crate) quota_frame: Option<u64>,
-    /// Refuse files of a client beyond this size in all. All connections from one address are one client (from one /64
+    /// Refuse files of a client beyond this size in all [default: none]. All connections from one address are one client (from one /64
     /// network, with IPv6) for as long as the command runs; the first 65,536 addresses are told apart.
     #[arg(long, value_name = "SIZE", value_parser = size, requires = "dir", help_heading = WITH_DIR)]
     pub(crate) quota_client: Option<u64>,
-    /// Refuse files of a client beyond this number, directories that are created for them included. (Empty ones, too, take
-    /// room on a file system; --max-files is about a single frame.)
+    /// Refuse files of a client beyond this number, directories that are created for them included [default: none]. Empty
+    /// ones, too, take room on a file system; --max-files is about a single frame.
     #[arg(long, value_name = "N", requires = "dir", help_heading = WITH_DIR)]
     pub(crate) quota_entries: Option<u64>,
     /// Refuse files that would leave less of the file system free.
@@ -401,8 +409,8 @@ pub(crate) struct StdinFile {
 }
 
 fn stdin_file(text: &str) -> Result<StdinFile, String> {
-    let (name, size) = text.rsplit_once(':').ok_or("write NAME:SIZE, with the size in bytes")?;
-    let size = size.parse().map_err(|_| format!("{size:?} is not a number of bytes"))?;
+    let (name, size) = text.rsplit_once(':').ok_or("write NAME:SIZE, as in log.txt:500 or disk.img:64M")?;
+    let size = self::size(size)?;
     if name.is_empty() {
         return Err("the name is empty".into());
     }
@@ -438,6 +446,11 @@ fn size(text: &str) -> Result<u64, String> {
     let fraction: u128 = fraction.parse().map_err(|_| help())?;
     let bytes = u128::from(whole) * u128::from(unit) + fraction * u128::from(unit) / scale;
     u64::try_from(bytes).map_err(|_| format!("{text:?} is more than can be counted"))
+}
+
+/// A size that a name may have.
+fn name_size(text: &str) -> Result<u16, String> {
+    u16::try_from(size(text)?).map_err(|_| format!("no name has more than {} bytes", u16::MAX))
 }
 
 fn status(text: &str) -> Result<Status, String> {
@@ -498,6 +511,15 @@ mod tests {
             "0.0000000001G",
         ] {
             assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_size_of_a_name_is_one_that_it_can_have() {
+        assert_eq!(name_size("1K"), Ok(1024));
+        assert_eq!(name_size("65535"), Ok(u16::MAX));
+        for text in ["65536", "64K", "1M", "x"] {
+            assert!(name_size(text).is_err(), "{text}");
         }
     }
 }

@@ -422,12 +422,13 @@ impl Failure {
         Self::new("closed", detail)
     }
 
-    pub(crate) fn timeout(timeout: Duration) -> Self {
+    /// The peer did not do `what` for as long as --timeout says.
+    fn silence(what: &str, timeout: Duration) -> Self {
         let seconds = timeout.as_secs_f64();
         Self::new(
             "timeout",
             format!(
-                "the peer sent nothing for {seconds} s (it may be busy with what it has); --timeout allows more"
+                "the peer {what} for {seconds} s (it may be busy with what it has); {TIMEOUT} allows more"
             ),
         )
     }
@@ -435,8 +436,11 @@ impl Failure {
     pub(crate) fn receive(error: &ReceiveError, timeout: Duration) -> Self {
         match error {
             ReceiveError::Decode(error) => Self::of_peer(*error),
-            ReceiveError::Timeout => Self::timeout(timeout),
-            ReceiveError::FrameTimeout | ReceiveError::TooSlow => Self::new("timeout", error.to_string()),
+            ReceiveError::Timeout => Self::silence("sent nothing", timeout),
+            ReceiveError::FrameTimeout => {
+                Self::new("timeout", format!("{error}; --frame-timeout allows more"))
+            }
+            ReceiveError::TooSlow => Self::new("timeout", format!("{error}; --min-rate allows less")),
             ReceiveError::Io(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {
                 Self::closed("the peer reset the connection")
             }
@@ -467,7 +471,7 @@ impl Failure {
             HandshakeError::Refused(AlertDescription::CertificateUnknown) => {
                 "have it give --peer with what `tej identity FILE` prints for our --identity"
             }
-            HandshakeError::Timeout => "--timeout allows more",
+            HandshakeError::Timeout => &format!("{TIMEOUT} allows more"),
             HandshakeError::Closed => "a listener does with --identity",
             _ => return Self::new("tls", error.to_string()),
         };
@@ -492,7 +496,7 @@ impl Failure {
 
     pub(crate) fn send(error: &SendError, timeout: Duration) -> Self {
         match error {
-            SendError::Timeout => Self::timeout(timeout),
+            SendError::Timeout => Self::silence("took nothing of what is sent to it", timeout),
             SendError::Closed => Self::closed("the peer closed the connection before it had everything"),
             SendError::Source(error) => Self::source(error.to_string()),
             error => Self::new("io", error.to_string()),
@@ -591,6 +595,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The option that says how long a peer may be silent, by both of its names.
+pub(crate) const TIMEOUT: &str = "--timeout (or --idle-timeout)";
 /// What a record of TLS begins with.
 const TLS_ALERT: u64 = 0x15;
 const TLS_HANDSHAKE: u64 = 0x16;
@@ -606,6 +612,22 @@ const MAX_BARS: usize = 8;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_timeout_names_what_would_allow_more() {
+        let second = Duration::from_secs(1);
+        for (failure, texts) in [
+            (Failure::receive(&ReceiveError::Timeout, second), ["sent nothing for 1 s", "--timeout"]),
+            (Failure::receive(&ReceiveError::Timeout, second), ["busy", "--idle-timeout"]),
+            (Failure::receive(&ReceiveError::FrameTimeout, second), ["over one frame", "--frame-timeout"]),
+            (Failure::receive(&ReceiveError::TooSlow, second), ["too slowly", "--min-rate"]),
+            (Failure::send(&SendError::Timeout, second), ["took nothing", "for 1 s"]),
+            (Failure::send(&SendError::Timeout, second), ["took nothing", "--idle-timeout"]),
+        ] {
+            assert_eq!(failure.kind, "timeout");
+            assert!(texts.iter().all(|text| failure.detail.contains(text)), "{}", failure.detail);
+        }
+    }
 
     // case 45
     #[test]

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::report::{Failure, Reporter};
+use crate::report::{Failure, Reporter, TIMEOUT};
 
 /// A connection as it is given to what works over either.
 #[derive(Debug)]
@@ -28,7 +28,10 @@ pub(crate) async fn connect(
     let cannot = |error: &std::io::Error| Failure::io(&format!("cannot connect to {addr}"), error);
     let no_answer = || {
         let seconds = limit.as_secs_f64();
-        Failure::new("timeout", format!("cannot connect to {addr}: no answer for {seconds} s"))
+        Failure::new(
+            "timeout",
+            format!("cannot connect to {addr}: no answer for {seconds} s; {TIMEOUT} allows more"),
+        )
     };
     let Some(connector) = connector else {
         let connected = timeout(limit, tej_std::connect(addr, config)).await.map_err(|_| no_answer())?;
