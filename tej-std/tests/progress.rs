@@ -61,6 +61,11 @@ fn each_large_file_and_the_total_have_a_line() {
     for text in ["one.bin", "two.bin", "three.bin", "5.00 MiB", "MiB/s", "1 done", "2 done", "in all"] {
         assert!(screen.contains(text), "{text}: {screen:?}");
     }
+    // The total ends with what is left of the time.
+    let total = screen.split("/ 15.00 MiB   in all").nth(1).unwrap_or_else(|| panic!("{screen:?}"));
+    let left = total.split("iB/s").nth(1).unwrap().trim_start();
+    let seconds = left.trim_start_matches(|c: char| c.is_ascii_digit());
+    assert!(seconds.len() < left.len() && seconds.starts_with('s'), "{total:?}");
 }
 
 #[test]

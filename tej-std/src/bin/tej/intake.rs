@@ -130,7 +130,7 @@ impl<'a> Intake<'a> {
             size,
             hasher: self.digest.then(Sha256::new),
             sink,
-            bar: self.reporter.progress(&String::from_utf8_lossy(name), size),
+            bar: self.reporter.unexpected(&String::from_utf8_lossy(name), size),
         }
     }
 

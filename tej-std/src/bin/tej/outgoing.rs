@@ -24,6 +24,8 @@ pub(crate) struct Outgoing {
     status: Status,
     files: Vec<Source>,
     message: Message,
+    /// Bytes of them all, as far as is known before they are sent.
+    size: u64,
 }
 
 impl Outgoing {
@@ -44,13 +46,14 @@ impl Outgoing {
             let walked = operands.iter().try_for_each(|operand| found.add(Path::new(operand)));
             walked.map(|()| found)
         });
-        let Found { mut files, warnings } =
+        let Found { mut files, mut size, warnings } =
             found.await.map_err(|error| Failure::source(format!("internal error: {error}")))??;
         for warning in warnings {
             reporter.warn(&warning).await;
         }
-        if let Some(StdinFile { name, size }) = stdin {
-            files.push(Source { name, content: Content::Stdin(size) });
+        if let Some(StdinFile { name, size: of_stdin }) = stdin {
+            size = size.saturating_add(of_stdin);
+            files.push(Source { name, content: Content::Stdin(of_stdin) });
         }
         let mut names = HashSet::new();
         for Source { name, .. } in &files {
@@ -72,12 +75,13 @@ impl Outgoing {
                 Message::Bytes(bytes)
             }
             (None, Some(path)) => {
-                open_regular(&path)?;
+                let (_, metadata) = open_regular(&path)?;
+                size = size.saturating_add(metadata.len());
                 Message::File(path)
             }
             (None, None) => Message::Bytes(Vec::new()),
         };
-        Ok(Self { status: frame.status, files, message })
+        Ok(Self { status: frame.status, files, message, size })
     }
 
     pub(crate) fn files(&self) -> u64 {
@@ -91,6 +95,7 @@ impl Outgoing {
         reporter: &Reporter,
     ) -> Result<u64, NotSent> {
         let files = u32::try_from(self.files()).map_err(|_| EncodeError::TooManyFiles(self.files()));
+        reporter.expect(self.size);
         sender.start_frame(self.status, files.map_err(SendError::from)?).await?;
         for (index, source) in self.files.iter().enumerate() {
             match &source.content {
@@ -282,6 +287,8 @@ async fn copy_stdin<W: AsyncWrite + Unpin>(sender: &mut Sender<W>, bar: &Progres
 #[derive(Default)]
 struct Found {
     files: Vec<Source>,
+    /// Bytes of them all.
+    size: u64,
     warnings: Vec<String>,
 }
 
@@ -290,10 +297,8 @@ impl Found {
     fn add(&mut self, path: &Path) -> Result<(), Refused> {
         let metadata = std::fs::metadata(path).map_err(|error| cannot_open(path, &error))?;
         if !metadata.is_dir() {
-            open_regular(path)?;
             let name = path.file_name().map(OsStr::to_os_string).unwrap_or_default();
-            self.push(wire_name(Path::new(&name))?, path.to_path_buf());
-            return Ok(());
+            return self.push(Path::new(&name), path);
         }
         let base = match path.file_name() {
             Some(name) => name.to_os_string(),
@@ -314,15 +319,18 @@ impl Found {
                 self.warnings.push(format!("skipped {}: {what}", entry.path().display()));
                 continue;
             }
-            open_regular(entry.path())?;
             let below = entry.path().strip_prefix(path).unwrap_or(entry.path());
-            self.push(wire_name(&Path::new(&base).join(below))?, entry.into_path());
+            self.push(&Path::new(&base).join(below), entry.path())?;
         }
         Ok(())
     }
 
-    fn push(&mut self, name: String, path: PathBuf) {
-        self.files.push(Source { name, content: Content::File(path) });
+    /// Adds the file at `path`, if it can be opened and sent as `name`.
+    fn push(&mut self, name: &Path, path: &Path) -> Result<(), Refused> {
+        let (_, metadata) = open_regular(path)?;
+        self.size = self.size.saturating_add(metadata.len());
+        self.files.push(Source { name: wire_name(name)?, content: Content::File(path.to_path_buf()) });
+        Ok(())
     }
 }
 

@@ -196,6 +196,21 @@ impl Reporter {
         self.write(Line::Out(line.as_bytes().to_vec())).await;
     }
 
+    /// So many bytes are to go out from now on, in all: with that the total tells how long they will take.
+    pub(crate) fn expect(&self, bytes: u64) {
+        if let Some(total) = &self.shared.total {
+            total.expect(bytes);
+        }
+    }
+
+    /// As [`progress`](Self::progress), for bytes that nobody [expected](Self::expect).
+    pub(crate) fn unexpected(&self, name: &str, len: u64) -> Progress {
+        if let Some(total) = &self.shared.total {
+            total.bar.inc_length(len);
+        }
+        self.progress(name, len)
+    }
+
     /// A bar for `len` bytes under way; it shows only on a terminal, and only the first few of many. All of them count in
     /// the total, which shows once there are several.
     pub(crate) fn progress(&self, name: &str, len: u64) -> Progress {
@@ -304,10 +319,17 @@ struct Total {
 
 impl Total {
     fn new(bars: MultiProgress) -> Self {
-        let style = ProgressStyle::with_template("{msg:30!} {bytes:>11} in all {bytes_per_sec:>13}")
-            .unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bar = ProgressBar::hidden().with_style(style);
+        let bar = ProgressBar::hidden().with_style(style("{msg:30!} {bytes:>11} in all {bytes_per_sec:>13}"));
+        bar.set_length(0);
         Self { bars, bar, begun: AtomicUsize::new(0), ended: AtomicUsize::new(0) }
+    }
+
+    fn expect(&self, bytes: u64) {
+        self.bar
+            .set_style(style("{msg:30!} {bytes:>11} / {total_bytes:11} in all {bytes_per_sec:>13} {eta:>5}"));
+        self.bar.inc_length(bytes);
+        // The wait for a peer says nothing of its speed.
+        self.bar.reset_eta();
     }
 
     fn begun(&self) {
@@ -568,11 +590,12 @@ enum Report<'a> {
 }
 
 fn named_bar(name: &str, len: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template(
-        "{msg:30!} {bar:30} {bytes:>11} / {total_bytes:11} {bytes_per_sec:>13} {eta:>5}",
-    )
-    .unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style = style("{msg:30!} {bar:30} {bytes:>11} / {total_bytes:11} {bytes_per_sec:>13} {eta:>5}");
     ProgressBar::new(len).with_style(style).with_message(printable(name).into_owned())
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 /// Writes to standard output at once, past the lines of a [`Reporter`]; false when nobody reads it any more, who has seen
