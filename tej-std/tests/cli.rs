@@ -189,6 +189,39 @@ fn files_and_directories_arrive() {
     assert_eq!(json_lines(&sent.stdout), [json!({"event":"sent","conn":1,"files":4,"bytes":bytes})]);
 }
 
+#[test]
+fn dot_files_of_a_directory_are_sent_on_request_and_never_lost_silently() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = |name: &str| scratch.path().join(name).into_os_string().into_string().unwrap();
+    for directory in [".album/.git/objects", ".album/deep"] {
+        fs::create_dir_all(path(directory)).unwrap();
+    }
+    for file in [".album/a", ".album/.git/config", ".album/.git/objects/x", ".album/deep/.b", ".named"] {
+        fs::write(path(file), "").unwrap();
+    }
+    let (album, named) = (path(".album"), path(".named"));
+    let encoded = |options: &[&str]| {
+        let output = Tej::run(&[&["encode", &album, &named, "-o", "-"], options].concat());
+        let decoded = run_with_input(&["decode", "--json"], &output.stdout);
+        let names: Vec<_> = json_lines(&decoded.stdout)
+            .iter()
+            .filter_map(|event| Some(event["name"].as_str()?.to_owned()))
+            .collect();
+        (names, String::from_utf8(output.stderr).unwrap())
+    };
+    let (names, warning) = encoded(&[]);
+    assert_eq!(names, [".album/a", ".named"]);
+    assert_eq!(warning.lines().count(), 1, "{warning}");
+    assert!(warning.contains("skipped 2") && warning.contains("--dotfiles"), "{warning}");
+
+    let (names, warning) = encoded(&["--dotfiles"]);
+    assert_eq!(
+        names,
+        [".album/.git/config", ".album/.git/objects/x", ".album/a", ".album/deep/.b", ".named"]
+    );
+    assert_eq!(warning, "");
+}
+
 // cases 39 and 53
 #[test]
 fn a_name_that_cannot_be_stored_refuses_the_file_alone() {

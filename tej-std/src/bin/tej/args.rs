@@ -77,8 +77,8 @@ impl Command {
 pub(crate) struct SendArgs {
     /// HOST:PORT to connect to (not with --listen), then files and directories to send.
     ///
-    /// A file goes by its base name; a directory's files by names relative to its parent, such as photos/a.jpg.
-    /// Symbolic links in a directory are skipped with a warning.
+    /// A file goes by its base name; a directory's files by names relative to its parent, such as photos/a.jpg. In a
+    /// directory symbolic links are skipped with a warning, and so are names that begin with a dot (but see --dotfiles).
     #[arg(value_name = "HOST:PORT | FILE|DIR")]
     pub(crate) operands: Vec<OsString>,
     /// Wait for one peer here instead of connecting; port 0 picks a free port.
@@ -187,8 +187,8 @@ pub(crate) struct IdentityArgs {
 /// Writes one frame to a file or standard output.
 #[derive(Args, Debug)]
 pub(crate) struct EncodeArgs {
-    /// Files and directories to put into the frame.
-    #[arg(value_name = "FILE")]
+    /// Files and directories to put into the frame, by the names that tej send gives them.
+    #[arg(value_name = "FILE|DIR")]
     pub(crate) files: Vec<OsString>,
     #[command(flatten)]
     pub(crate) frame: FrameArgs,
@@ -249,6 +249,10 @@ pub(crate) struct FrameArgs {
     /// Take the message from a file; - is standard input.
     #[arg(long, value_name = "FILE|-")]
     pub(crate) message_file: Option<PathBuf>,
+    /// Send what begins with a dot in a directory, too. Receivers refuse such names, unless they are told otherwise (with
+    /// --allow-dotfiles); those that are given on the command line are always sent.
+    #[arg(long)]
+    pub(crate) dotfiles: bool,
     /// The status of the frame, 0 to 127; 2 is a ping.
     #[arg(long, value_name = "N", default_value = "0", value_parser = status)]
     pub(crate) status: Status,

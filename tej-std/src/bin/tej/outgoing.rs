@@ -42,11 +42,11 @@ impl Outgoing {
         }
         // A thread of its own: a walk may be long, and must not keep a signal waiting.
         let found = tokio::task::spawn_blocking(move || {
-            let mut found = Found::default();
+            let mut found = Found { dotfiles: frame.dotfiles, ..Found::default() };
             let walked = operands.iter().try_for_each(|operand| found.add(Path::new(operand)));
             walked.map(|()| found)
         });
-        let Found { mut files, mut size, warnings } =
+        let Found { mut files, mut size, warnings, .. } =
             found.await.map_err(|error| Failure::source(format!("internal error: {error}")))??;
         for warning in warnings {
             reporter.warn(&warning).await;
@@ -286,6 +286,8 @@ async fn copy_stdin<W: AsyncWrite + Unpin>(sender: &mut Sender<W>, bar: &Progres
 /// What the operands name.
 #[derive(Default)]
 struct Found {
+    /// Takes names that begin with a dot out of directories, too.
+    dotfiles: bool,
     files: Vec<Source>,
     /// Bytes of them all.
     size: u64,
@@ -308,9 +310,18 @@ impl Found {
                 real.file_name().map(OsStr::to_os_string).unwrap_or_default()
             }
         };
-        for entry in WalkDir::new(path).min_depth(1).sort_by_file_name() {
+        let mut dotted = 0;
+        let mut walk = WalkDir::new(path).min_depth(1).sort_by_file_name().into_iter();
+        while let Some(entry) = walk.next() {
             let entry = entry.map_err(|error| Failure::source(error.to_string()))?;
             let kind = entry.file_type();
+            if !self.dotfiles && entry.file_name().as_encoded_bytes().starts_with(b".") {
+                dotted += 1;
+                if kind.is_dir() {
+                    walk.skip_current_dir();
+                }
+                continue;
+            }
             if kind.is_dir() {
                 continue;
             }
@@ -321,6 +332,13 @@ impl Found {
             }
             let below = entry.path().strip_prefix(path).unwrap_or(entry.path());
             self.push(&Path::new(&base).join(below), entry.path())?;
+        }
+        if dotted > 0 {
+            let what = if dotted == 1 { "1 name that begins" } else { &format!("{dotted} names that begin") };
+            self.warnings.push(format!(
+                "skipped {what} with a dot in {}, for most receivers refuse such files; --dotfiles sends them",
+                path.display()
+            ));
         }
         Ok(())
     }
