@@ -53,6 +53,47 @@ offset    bytes                      field
 }
 
 #[test]
+fn a_field_that_is_cut_off_is_named_and_so_are_those_before_it() {
+    let stream = frame(5, "a.txt", b"hi", b"m");
+    let version = b"\x85\x02";
+    for (stream, lines) in [
+        (&stream[..1], &["00  94                         start bit 1, status 20"][..]),
+        (&stream[..5], &["02  00 00 00                   number of files, cut off after 3 of 8 bytes"]),
+        (
+            &stream[..11],
+            &["0a  00                         length of the file's name, cut off after 1 of 2 bytes"],
+        ),
+        (
+            &stream[..14],
+            &[
+                "0a  00 05                      length of the file's name: 5",
+                "0c  61 2e                      name, cut off after 2 of 5 bytes",
+            ],
+        ),
+        (
+            &stream[..20],
+            &[
+                "0c  61 2e 74 78 74             name: a.txt",
+                "11  00 00 00                   length of the file, cut off after 3 of 8 bytes",
+            ],
+        ),
+        (
+            &stream[..30],
+            &["1b  00 00 00                   length of the message, cut off after 3 of 8 bytes"],
+        ),
+        (
+            version,
+            &["00  85                         start bit 1, status 5", "01  02                         FAULT"],
+        ),
+    ] {
+        let (text, _) = explain(stream);
+        for line in lines {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+    }
+}
+
+#[test]
 fn payload_of_any_size_takes_a_line() {
     let (text, code) = explain(&frame(1, "n", &vec![0xab; 300_000], b""));
     assert!(text.contains("ab ab ab ab ab ab ab ab …  file data, 300000 bytes\n"), "{text}");

@@ -199,8 +199,8 @@ pub(crate) struct EncodeArgs {
 
 /// Reads frames to the end of the input and prints what is in them.
 ///
-/// Every length and count is accepted, and memory does not grow with them. The first fault ends it, with the offset of
-/// the field at fault.
+/// Every length is accepted, and every number of files below 2^32; memory does not grow with them. The first fault ends it,
+/// with the offset of the field at fault.
 #[derive(Args, Debug)]
 pub(crate) struct DecodeArgs {
     /// What to read; - or nothing is standard input.

@@ -39,6 +39,8 @@ struct Explainer {
     shown: Vec<u8>,
     payload: u64,
     frame_at: u64,
+    /// Files of the current frame that have not begun; `None` between two frames.
+    files_left: Option<u32>,
     /// The last file's name as it was read, and the bytes that came after it: where a name is cut, they tell.
     name: Option<Vec<u8>>,
     after_name: Vec<u8>,
@@ -55,6 +57,7 @@ impl Explainer {
             shown: Vec::new(),
             payload: 0,
             frame_at: 0,
+            files_left: None,
             name: None,
             after_name: Vec::new(),
             text: format!("{:<10}{:<WIDTH$}field\n", "offset", "bytes"),
@@ -98,30 +101,23 @@ impl Explainer {
     fn head_ended(&mut self, found: &Found) {
         let head = std::mem::take(&mut self.head);
         match found {
-            Found::FrameStart { status, version, files } => {
+            Found::FrameStart { files } => {
                 self.frame_at = self.head_at;
                 self.name = None;
-                let ping = if *status == 2 { ", a ping" } else { "" };
-                self.field(&head[..1], &format!("start bit 1, status {status}{ping}"));
-                self.field(&head[1..2], &format!("version {version}"));
-                self.field(&head[2..], &format!("number of files: {files}"));
+                self.fields(&head);
+                self.files_left = Some(*files);
             }
-            Found::FileStart { name, size } => {
-                let (len, rest) = head.split_at(2);
-                let (bytes, len_field) = rest.split_at(name.len());
-                self.field(len, &format!("length of the file's name: {}", name.len()));
-                if !bytes.is_empty() {
-                    let utf8 = if str::from_utf8(name).is_ok() { "" } else { ", which is not UTF-8" };
-                    self.field(bytes, &format!("name: {}{utf8}", printable_bytes(name)));
-                }
-                self.field(len_field, &format!("length of the file: {size}"));
+            Found::FileStart { name } => {
+                self.fields(&head);
+                self.files_left = self.files_left.map(|left| left.saturating_sub(1));
+                self.after_name = head[2 + name.len()..].to_vec();
                 self.name = Some(name.clone());
-                self.after_name = len_field.to_vec();
             }
-            Found::MessageStart { size } => self.field(&head, &format!("length of the message: {size}")),
+            Found::MessageStart => self.fields(&head),
             Found::FileEnd => self.payload_ended("file data"),
             Found::FrameEnd => {
                 self.payload_ended("message");
+                self.files_left = None;
                 let len = self.decoder.offset() - self.frame_at;
                 let _ = writeln!(self.text, "{:<10}{:<WIDTH$}end of the frame: {len} bytes", "", "");
             }
@@ -144,10 +140,35 @@ impl Explainer {
         self.head_at = self.decoder.offset();
     }
 
-    /// A field of the head that begins at `head_at`, which moves behind it.
-    fn field(&mut self, bytes: &[u8], what: &str) {
-        self.line(self.head_at, bytes, bytes.len() as u64, what);
-        self.head_at += bytes.len() as u64;
+    /// The fields of the head that begins at `head_at`, which moves behind them; the last may be cut off.
+    fn fields(&mut self, head: &[u8]) {
+        let mut rest = head;
+        for (field, len) in self.layout(head) {
+            let (bytes, after) = rest.split_at(len.min(rest.len()));
+            rest = after;
+            if bytes.is_empty() {
+                continue;
+            }
+            let what = if bytes.len() == len {
+                field.says(bytes)
+            } else {
+                format!("{}, cut off after {} of {len} bytes", field.name(), bytes.len())
+            };
+            self.line(self.head_at, bytes, bytes.len() as u64, &what);
+            self.head_at += bytes.len() as u64;
+        }
+    }
+
+    /// The fields that belong where the stream is, and their lengths; `head` are their first bytes.
+    fn layout(&self, head: &[u8]) -> Vec<(Field, usize)> {
+        match self.files_left {
+            None => vec![(Field::Status, 1), (Field::Version, 1), (Field::Files, 8)],
+            Some(0) => vec![(Field::MessageLen, 8)],
+            Some(_) => {
+                let name = head.first_chunk().map_or(0, |len| usize::from(u16::from_be_bytes(*len)));
+                vec![(Field::NameLen, 2), (Field::Name, name), (Field::FileLen, 8)]
+            }
+        }
     }
 
     /// `bytes` are the first of `len`.
@@ -172,9 +193,7 @@ impl Explainer {
             self.line(self.decoder.offset() - len, &shown, len, what);
         }
         let skip = usize::try_from(error.offset.saturating_sub(self.head_at)).unwrap_or(usize::MAX);
-        if let Some(before) = begun.get(..skip).filter(|before| !before.is_empty()) {
-            self.line(self.head_at, before, before.len() as u64, "what comes before it");
-        }
+        self.fields(&begun[..skip.min(begun.len())]);
         let field = begun.get(skip..).unwrap_or_default();
         self.line(error.offset, field, field.len() as u64, &format!("FAULT: {error}"));
         let cause = self.cause(error, &begun, skip);
@@ -263,25 +282,66 @@ fn completed(name: &[u8], after: &[u8]) -> Option<String> {
     (zeros && !text.contains('\0')).then(|| format!("{} for {}", name.len(), printable(text)))
 }
 
+/// A field of a head.
+#[derive(Clone, Copy)]
+enum Field {
+    Status,
+    Version,
+    Files,
+    NameLen,
+    Name,
+    FileLen,
+    MessageLen,
+}
+
+impl Field {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Status => "start bit and status",
+            Self::Version => "version",
+            Self::Files => "number of files",
+            Self::NameLen => "length of the file's name",
+            Self::Name => "name",
+            Self::FileLen => "length of the file",
+            Self::MessageLen => "length of the message",
+        }
+    }
+
+    /// The name and what the field says, of which all `bytes` have come.
+    fn says(self, bytes: &[u8]) -> String {
+        let number = || bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+        match self {
+            Self::Status => {
+                let status = number() & 0x7f;
+                let ping = if status == 2 { ", a ping" } else { "" };
+                format!("start bit 1, status {status}{ping}")
+            }
+            Self::Version => format!("version {}", number()),
+            Self::Name => {
+                let utf8 = if str::from_utf8(bytes).is_ok() { "" } else { ", which is not UTF-8" };
+                format!("name: {}{utf8}", printable_bytes(bytes))
+            }
+            _ => format!("{}: {}", self.name(), number()),
+        }
+    }
+}
+
 /// What is needed of an event.
 enum Found {
-    FrameStart { status: u8, version: u8, files: u32 },
-    FileStart { name: Vec<u8>, size: u64 },
+    FrameStart { files: u32 },
+    FileStart { name: Vec<u8> },
     Data,
     FileEnd,
-    MessageStart { size: u64 },
+    MessageStart,
     FrameEnd,
 }
 
 impl From<&Event<'_>> for Found {
     fn from(event: &Event<'_>) -> Self {
         match event {
-            Event::FrameStart(header) => {
-                let status = header.status.value();
-                Self::FrameStart { status, version: header.version, files: header.files }
-            }
-            Event::FileStart { name, size } => Self::FileStart { name: name.to_vec(), size: *size },
-            Event::MessageStart { size } => Self::MessageStart { size: *size },
+            Event::FrameStart(header) => Self::FrameStart { files: header.files },
+            Event::FileStart { name, .. } => Self::FileStart { name: name.to_vec() },
+            Event::MessageStart { .. } => Self::MessageStart,
             Event::FileEnd => Self::FileEnd,
             Event::FrameEnd => Self::FrameEnd,
             // What is neither a head nor an end.
