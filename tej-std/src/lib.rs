@@ -25,7 +25,7 @@ pub use config::{Config, MinRate, Timeouts};
 pub use connection::{Connection, Receiver, Sender};
 pub use error::{ReceiveError, SendError};
 pub use frame::{IncomingFile, IncomingFrame};
-pub use outgoing::{IntoBytes, OutgoingFrame};
+pub use outgoing::{IntoBytes, NotRegular, OutgoingFrame, open_regular};
 pub use server::{Server, Trouble, connect};
 pub use tej_core::{self as core, DecodeError, DecodeErrorKind, Event, Frame, FrameHeader, Limits, Status};
 pub use transfer::Splice;

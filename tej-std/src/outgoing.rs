@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::Path;
 
-use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{SendError, Sender, Status};
@@ -65,13 +65,12 @@ impl<'a> OutgoingFrame<'a> {
     ///
     /// # Errors
     ///
-    /// It cannot be opened, or is not a regular file.
+    /// As for [`open_regular`].
     pub async fn path(self, name: impl Into<Cow<'a, str>>, path: impl AsRef<Path>) -> io::Result<Self> {
-        let file = File::open(path).await?;
-        let metadata = file.metadata().await?;
-        if !metadata.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-        }
+        let path = path.as_ref().to_path_buf();
+        let opened = tokio::task::spawn_blocking(move || open_regular(&path)).await;
+        let (file, metadata) = opened.map_err(io::Error::other)??;
+        let file = tokio::fs::File::from_std(file);
         Ok(self.file(name.into(), metadata.len(), Source::Reader(Box::new(file))))
     }
 
@@ -153,6 +152,44 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
         self.finish_frame(&frame.message).await
     }
 }
+
+/// Opens a file to send it. It does not wait, where a FIFO would wait for whoever writes it.
+///
+/// # Errors
+///
+/// It cannot be opened; or [`NotRegular`], within the error, where it is something else than a file: of that it is not
+/// known how long it is.
+pub fn open_regular(path: &Path) -> io::Result<(File, Metadata)> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    }
+    let opened = options.open(path).and_then(|file| {
+        let metadata = file.metadata()?;
+        Ok((file, metadata))
+    });
+    // What was opened is asked, not what has the name; but not everything can be opened.
+    let regular = match &opened {
+        Ok((_, metadata)) => metadata.is_file(),
+        Err(_) => std::fs::metadata(path).map_or(true, |metadata| metadata.is_file()),
+    };
+    if regular { opened } else { Err(io::Error::new(io::ErrorKind::InvalidInput, NotRegular)) }
+}
+
+/// What a path leads to is not a regular file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotRegular;
+
+impl fmt::Display for NotRegular {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("only regular files can be sent: the length goes first")
+    }
+}
+
+impl std::error::Error for NotRegular {}
 
 #[derive(Debug)]
 struct OutgoingFile<'a> {

@@ -802,6 +802,21 @@ fn usage_errors_exit_with_2() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_fifo_is_not_waited_for() {
+    let scratch = tempfile::tempdir().unwrap();
+    let fifo = scratch.path().join("fifo").into_os_string().into_string().unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    for arguments in [&["send", "127.0.0.1:1", &fifo][..], &["send", "127.0.0.1:1", "--message-file", &fifo]]
+    {
+        let mut tej = Tej::start(&[arguments, &["--json"]].concat());
+        assert_eq!(tej.must_end_soon().code(), Some(1), "{arguments:?}");
+        let detail = tej.wait_for("error")["detail"].to_string();
+        assert!(detail.contains("only regular files") && detail.contains("--stdin"), "{detail}");
+    }
+}
+
 #[test]
 fn every_size_is_written_as_people_write_it() {
     let mut recv = Tej::start(&[

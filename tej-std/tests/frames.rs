@@ -1,11 +1,14 @@
 //! Frames pulled one after the other, and frames sent whole.
 
 use std::future::{Future, poll_fn};
+use std::path::Path;
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use tej_std::{
-    Config, DecodeErrorKind, Limits, OutgoingFrame, ReceiveError, Receiver, SendError, Sender, Status,
+    Config, DecodeErrorKind, Limits, NotRegular, OutgoingFrame, ReceiveError, Receiver, SendError, Sender,
+    Status,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
@@ -241,6 +244,26 @@ async fn files_are_sent_from_paths() {
 
     assert!(OutgoingFrame::new(Status::ZERO).path("folder", folder.path()).await.is_err());
     assert!(OutgoingFrame::new(Status::ZERO).path("none", folder.path().join("none")).await.is_err());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn only_regular_files_are_sent_and_a_fifo_is_not_waited_for() {
+    let scratch = tempfile::tempdir().unwrap();
+    let fifo = scratch.path().join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let socket = scratch.path().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    for path in [&*fifo, &*socket, scratch.path(), Path::new("/dev/zero")] {
+        let adding = OutgoingFrame::new(Status::ZERO).path("name", path);
+        let added = tokio::time::timeout(Duration::from_secs(10), adding).await;
+        // What waits for a writer has one, and does not keep the test from failing.
+        let _writer = std::fs::OpenOptions::new().read(true).write(true).open(&fifo).unwrap();
+        let error = added.expect("it waits").unwrap_err();
+        assert!(error.get_ref().is_some_and(|error| error.is::<NotRegular>()), "{path:?}: {error}");
+    }
+    let missing = OutgoingFrame::new(Status::ZERO).path("name", scratch.path().join("missing")).await;
+    assert_eq!(missing.unwrap_err().kind(), std::io::ErrorKind::NotFound);
 }
 
 #[tokio::test]

@@ -3,12 +3,11 @@
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
-use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use tej_std::{
-    SendError, Sender, Status,
+    NotRegular, SendError, Sender, Status,
     core::{EncodeError, MAX_NAME_LEN},
 };
 use tokio::io::{AsyncReadExt, AsyncWrite};
@@ -237,7 +236,11 @@ impl<'a> SourceFile<'a> {
     fn check_unchanged(&self) -> Result<(), String> {
         let changed = || "changed while it was sent".to_owned();
         // Files in /proc say that they are empty, and are not.
-        match block_in_place(|| self.file.read_at(&mut [0], self.size)) {
+        let beyond = |mut file: &File| {
+            file.seek(SeekFrom::Start(self.size))?;
+            file.read(&mut [0])
+        };
+        match block_in_place(|| beyond(&self.file)) {
             Ok(0) => {}
             Ok(_) if self.size == 0 => {
                 return Err("has more than its size says; use --stdin NAME:SIZE".to_owned());
@@ -364,17 +367,13 @@ fn wire_name(path: &Path) -> Result<String, Refused> {
 }
 
 fn open_regular(path: &Path) -> Result<(File, Metadata), Failure> {
-    // Asked before it is opened, for opening a FIFO waits for its other end.
-    let metadata = std::fs::metadata(path).map_err(|error| cannot_open(path, &error))?;
-    if !metadata.is_file() {
-        return Err(Failure::source(format!(
-            "{} is not a regular file, so its size is not known; use --stdin NAME:SIZE",
-            path.display()
-        )));
-    }
-    let file = File::open(path).map_err(|error| cannot_open(path, &error))?;
-    let metadata = file.metadata().map_err(|error| cannot_open(path, &error))?;
-    Ok((file, metadata))
+    tej_std::open_regular(path).map_err(|error| {
+        let mut failure = cannot_open(path, &error);
+        if error.get_ref().is_some_and(|error| error.is::<NotRegular>()) {
+            failure.detail += "; use --stdin NAME:SIZE for what is none";
+        }
+        failure
+    })
 }
 
 fn cannot_open(path: &Path, error: &io::Error) -> Failure {
