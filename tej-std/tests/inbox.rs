@@ -53,6 +53,10 @@ fn names_that_lead_elsewhere_are_refused() {
         assert!(store(&inbox, name, b"x").is_err(), "{name:?} was stored");
     }
     assert!(matches!(inbox.delivery().begin(b"\xff", 0), Err(Refusal::NotUtf8)));
+    // What temporary files are called, also where the file system does not tell cases apart.
+    for name in [".tej-1.part", ".TEJ-1.PART", ".Tej-4711-3.part"] {
+        assert!(matches!(store(&inbox, name, b"x"), Err(Refusal::Reserved)), "{name}");
+    }
     assert_eq!(tree(scratch.path()), ["inbox/"]);
     for (parts, kept) in [(31, true), (32, true), (33, false)] {
         assert_eq!(store(&inbox, &vec!["d"; parts].join("/"), b"x").is_ok(), kept && parts == 31, "{parts}");

@@ -39,7 +39,7 @@ pub(super) fn check(name: &[u8], dot_files: bool, system: System) -> Result<&str
         return Err(Refusal::DotFile);
     }
     let reserved = system == System::Windows && name.split('/').any(is_reserved_on_windows);
-    if reserved || temporary::is_name(name) {
+    if reserved || temporary::is_like_name(name) {
         return Err(Refusal::Reserved);
     }
     Ok(name)

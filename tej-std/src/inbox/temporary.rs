@@ -80,6 +80,11 @@ pub(super) fn is_name(name: &str) -> bool {
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit() || b == b'-'))
 }
 
+/// Whether `name` could be taken for a temporary file's on some file system: many do not tell cases apart.
+pub(super) fn is_like_name(name: &str) -> bool {
+    is_name(&name.to_ascii_lowercase())
+}
+
 /// Removes what killed processes left behind. Files that somebody writes stay, and so does what only has such a name.
 pub(super) fn remove_stale(dir: &Dir) -> io::Result<()> {
     for entry in dir.entries()? {
@@ -153,12 +158,15 @@ mod tests {
     #[test]
     fn names_of_temporary_files_are_known() {
         for name in [".tej-0.part", ".tej-18446744073709551615.part", ".tej-4711-3.part"] {
-            assert!(is_name(name), "{name}");
+            assert!(is_name(name) && is_like_name(name), "{name}");
+        }
+        for name in [".TEJ-0.PART", ".Tej-1.part", ".tej-4711-3.parT"] {
+            assert!(!is_name(name) && is_like_name(name), "{name}");
         }
         for name in
             [".tej-.part", ".tej-a.part", ".tej-1.partial", "tej-1.part", "x/.tej-1.part", ".tej-1/.part"]
         {
-            assert!(!is_name(name), "{name}");
+            assert!(!is_name(name) && !is_like_name(name), "{name}");
         }
     }
 
