@@ -260,7 +260,10 @@ async fn only_regular_files_are_sent_and_a_fifo_is_not_waited_for() {
         // What waits for a writer has one, and does not keep the test from failing.
         let _writer = std::fs::OpenOptions::new().read(true).write(true).open(&fifo).unwrap();
         let error = added.expect("it waits").unwrap_err();
-        assert!(error.get_ref().is_some_and(|error| error.is::<NotRegular>()), "{path:?}: {error}");
+        assert!(
+            error.get_ref().is_some_and(|error| error.downcast_ref::<NotRegular>().is_some()),
+            "{path:?}: {error}"
+        );
     }
     let missing = OutgoingFrame::new(Status::ZERO).path("name", scratch.path().join("missing")).await;
     assert_eq!(missing.unwrap_err().kind(), std::io::ErrorKind::NotFound);

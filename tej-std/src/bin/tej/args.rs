@@ -107,9 +107,9 @@ pub(crate) struct SendArgs {
 /// bytes of files are counted and discarded.
 ///
 /// With --dir nothing is written outside of DIR, a file appears only when it is complete, and nothing is replaced: a
-/// name that is taken becomes "name (1).ext" (but see --on-conflict). Names that begin with a dot are refused: with
-/// --allow-dotfiles a home directory is no place for DIR. A file that cannot be stored is reported, the connection goes
-/// on, and the exit status is 1.
+/// name that is taken becomes "name (1).ext" (but see --on-conflict). Names that begin with a dot are refused, because
+/// programs read their settings from such files: where --allow-dotfiles lets them in, DIR must not be a home directory. A
+/// file that cannot be stored is reported, the connection goes on, and the exit status is 1.
 #[derive(Args, Debug)]
 pub(crate) struct RecvArgs {
     #[command(flatten)]
@@ -157,7 +157,7 @@ pub(crate) struct PingArgs {
     /// Seconds between two pings.
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
     pub(crate) interval: Duration,
-    /// Give up after so many seconds without a byte.
+    /// Give up after so many seconds without a byte from the peer, or without the peer taking one.
     #[arg(
         long,
         visible_alias = "idle-timeout",
@@ -192,7 +192,7 @@ pub(crate) struct EncodeArgs {
     pub(crate) files: Vec<OsString>,
     #[command(flatten)]
     pub(crate) frame: FrameArgs,
-    /// Where to write the frame; - is standard output.
+    /// Where to write the frame; - or nothing is standard output.
     #[arg(short, long, value_name = "FILE|-")]
     pub(crate) output: Option<PathBuf>,
 }
@@ -237,7 +237,7 @@ pub(crate) struct ManArgs {
 /// What goes into a frame beside its files.
 #[derive(Args, Debug)]
 pub(crate) struct FrameArgs {
-    /// The message.
+    /// The message; without one the frame has none.
     #[arg(
         short = 'm',
         long = "message",
@@ -249,8 +249,8 @@ pub(crate) struct FrameArgs {
     /// Take the message from a file; - is standard input.
     #[arg(long, value_name = "FILE|-")]
     pub(crate) message_file: Option<PathBuf>,
-    /// Send what begins with a dot in a directory, too. Receivers refuse such names, unless they are told otherwise (with
-    /// --allow-dotfiles); those that are given on the command line are always sent.
+    /// Take names that begin with a dot out of directories, too. Receivers refuse such files, unless they are told otherwise
+    /// (with --allow-dotfiles). What is named on the command line is always taken.
     #[arg(long)]
     pub(crate) dotfiles: bool,
     /// The status of the frame, 0 to 127; 2 is a ping.
@@ -270,33 +270,32 @@ pub(crate) struct ReceiveArgs {
         value_parser = timeout
     )]
     pub(crate) timeout: Duration,
-    /// Give up on a frame that does not end within so many seconds [default: none].
-    #[arg(long, value_name = "SECONDS", value_parser = timeout)]
+    /// Give up on a frame that does not end within so many seconds of its first byte [default: none].
+    #[arg(long, value_name = "SECONDS", value_parser = timeout, help_heading = LIMITS)]
     pub(crate) frame_timeout: Option<Duration>,
     /// Give up on a frame that comes more slowly than SIZE per second, on average over all but its first 30 seconds; 0 for
     /// one that may be as slow as it likes.
-    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "100")]
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "100", help_heading = LIMITS)]
     pub(crate) min_rate: u64,
-    /// End the connection of a peer that announces more files than this in a frame [default: none but what can be counted,
-    /// 4,294,967,295].
-    #[arg(long, value_name = "N")]
+    /// End the connection at a frame of more files than this [default: 4294967295, all that can be counted].
+    #[arg(long, value_name = "N", help_heading = LIMITS)]
     pub(crate) max_files: Option<u32>,
-    /// End it at a longer message than this [default: none]. A SIZE is a number of bytes, or of K, M, G or T, as in 64M or
-    /// 1.5G (powers of 1024).
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    /// End the connection at a longer message than this [default: none]. A SIZE, here and elsewhere, is a number of bytes,
+    /// or of K, M, G or T, as in 64M or 1.5G (powers of 1024).
+    #[arg(long, value_name = "SIZE", value_parser = size, help_heading = LIMITS)]
     pub(crate) max_message: Option<u64>,
-    /// End it at a frame that is longer than this, all in all [default: none].
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    /// End the connection at a frame that is longer than this, all in all [default: none].
+    #[arg(long, value_name = "SIZE", value_parser = size, help_heading = LIMITS)]
     pub(crate) max_frame: Option<u64>,
-    /// End it at a longer file name than this, in bytes [default: 65535, the longest there is].
-    #[arg(long, value_name = "SIZE", value_parser = name_size)]
+    /// End the connection at a longer name of a file than this [default: 65535, the longest there is].
+    #[arg(long, value_name = "SIZE", value_parser = name_size, help_heading = LIMITS)]
     pub(crate) max_name: Option<u16>,
     /// Store received files in this directory, which is created if need be.
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
-    /// Print the SHA-256 of everything received.
+    /// Print the SHA-256 of each file and message received.
     #[arg(long)]
     pub(crate) digest: bool,
     /// Whether to show what is under way, on standard error: a line for each large file, and the total.
@@ -328,13 +327,13 @@ impl ReceiveArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Encryption (TLS 1.3)")]
 pub(crate) struct TlsArgs {
-    /// Prove to be who this file says (see tej identity).
+    /// Show the peer the identity in this file, which tej identity makes.
     #[arg(long, value_name = "FILE")]
     pub(crate) identity: Option<PathBuf>,
-    /// Accept only a peer with this fingerprint, which tej identity prints over there; repeat it for several.
+    /// Accept only a peer whose identity has this fingerprint, which tej identity prints over there; repeat it for several.
     #[arg(long = "peer", value_name = "FINGERPRINT")]
     pub(crate) peers: Vec<Fingerprint>,
-    /// Prove to be who this certificate says: a PEM file, with what leads to its authority.
+    /// Show the peer this certificate: a PEM file, with those that lead from it to its authority.
     #[arg(long, value_name = "FILE")]
     pub(crate) tls_cert: Option<PathBuf>,
     /// The private key of --tls-cert: a PEM file.
@@ -377,18 +376,18 @@ pub(crate) struct StoreArgs {
     /// Refuse larger files [default: none]. A file that is refused is read to its end, and the connection goes on.
     #[arg(long, value_name = "SIZE", value_parser = size, requires = "dir", help_heading = WITH_DIR)]
     pub(crate) max_file: Option<u64>,
-    /// Refuse files of a frame beyond this size in all [default: none].
+    /// Refuse a file with which those of its frame would be larger than this in all [default: none].
     #[arg(long, value_name = "SIZE", value_parser = size, requires = "dir", help_heading = WITH_DIR)]
     pub(crate) quota_frame: Option<u64>,
-    /// Refuse files of a client beyond this size in all [default: none]. All connections from one address are one client (from one /64
+    /// Refuse a file with which those of its client would be larger than this in all [default: none]. All connections from one address are one client (from one /64
     /// network, with IPv6) for as long as the command runs; the first 65,536 addresses are told apart.
     #[arg(long, value_name = "SIZE", value_parser = size, requires = "dir", help_heading = WITH_DIR)]
     pub(crate) quota_client: Option<u64>,
-    /// Refuse files of a client beyond this number, directories that are created for them included [default: none]. Empty
-    /// ones, too, take room on a file system; --max-files is about a single frame.
+    /// Refuse a file with which its client would have more than N files, counting the directories that are created for
+    /// them [default: none]. Empty ones, too, take room on a file system; --max-files is about a single frame.
     #[arg(long, value_name = "N", requires = "dir", help_heading = WITH_DIR)]
     pub(crate) quota_entries: Option<u64>,
-    /// Refuse files that would leave less of the file system free.
+    /// Refuse a file that would leave less than this of the file system free.
     #[arg(long, value_name = "SIZE", value_parser = size, default_value = "0", requires = "dir", help_heading = WITH_DIR)]
     pub(crate) min_free: u64,
 }
@@ -475,6 +474,8 @@ fn timeout(text: &str) -> Result<Duration, String> {
 
 /// How long a frame may take before its rate counts: a link may have to wake up.
 const GRACE: Duration = Duration::from_secs(30);
+/// Over the options about the frames of a peer, also where it is we who send.
+const LIMITS: &str = "Limits to what the peer sends";
 /// Over the options that only mean something then.
 const WITH_DIR: &str = "With --dir";
 

@@ -369,7 +369,7 @@ fn wire_name(path: &Path) -> Result<String, Refused> {
 fn open_regular(path: &Path) -> Result<(File, Metadata), Failure> {
     tej_std::open_regular(path).map_err(|error| {
         let mut failure = cannot_open(path, &error);
-        if error.get_ref().is_some_and(|error| error.is::<NotRegular>()) {
+        if error.get_ref().is_some_and(|error| error.downcast_ref::<NotRegular>().is_some()) {
             failure.detail += "; use --stdin NAME:SIZE for what is none";
         }
         failure
