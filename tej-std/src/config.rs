@@ -48,15 +48,16 @@ impl Default for Config {
 
 /// How long a peer may take before the connection is given up; `None` waits for ever.
 ///
-/// The time that the local side takes, for a frame of its own or for what it does between two calls, is never counted
-/// against the peer.
+/// Of receiving, only the time counts for which a call waits while we send no frame: what the local side does between two
+/// calls is never counted against the peer. A call whose future is dropped waits no longer; a read of an
+/// [`IncomingFile`](crate::IncomingFile) that is given up does until the next call, for nobody can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// How long the peer's machine may take to answer a client; the operating system gives up after minutes, too.
     pub connect: Option<Duration>,
     /// What the peer has for what comes before the first frame: a TLS handshake.
     pub handshake: Option<Duration>,
-    /// How long nothing may be received, or a write may make no progress while nothing is received. Any byte is life.
+    /// How long may be waited for the next byte, or a write may make no progress while none is received.
     pub idle: Option<Duration>,
     /// How long may be waited for a frame, from its first byte to its last.
     pub frame: Option<Duration>,

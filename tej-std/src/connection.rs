@@ -102,7 +102,7 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
     ///
     /// A dropped future loses nothing; call it again.
     pub async fn next(&mut self) -> Result<Option<Event<'_>>, ReceiveError> {
-        let span = poll_fn(|cx| self.poll_next(cx)).await?;
+        let span = self.next_span().await?;
         Ok(span.map(|span| self.resolve(span)))
     }
 
@@ -125,7 +125,13 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
         self.buffer.frame()
     }
 
-    /// [`next`](Self::next) without a future. [`resolve`](Self::resolve) the event before the next call.
+    /// [`next`](Self::next), to [`resolve`](Self::resolve) before the next call.
+    pub(crate) async fn next_span(&mut self) -> Result<Option<EventSpan>, ReceiveError> {
+        let waiting = Waiting(self);
+        poll_fn(|cx| waiting.0.poll_next(cx)).await
+    }
+
+    /// [`next_span`](Self::next_span) without a future.
     pub(crate) fn poll_next(
         &mut self,
         cx: &mut Context<'_>,
@@ -133,7 +139,7 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
         loop {
             if let Some(span) = self.buffer.poll().map_err(ReadError::Decode)? {
                 if self.buffer.decoder().is_between_frames() {
-                    self.read.frame_ended();
+                    self.read.inside_frame(false);
                 }
                 return Poll::Ready(Ok(Some(span)));
             }
@@ -222,6 +228,15 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
 impl<R> fmt::Debug for Receiver<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Receiver").finish_non_exhaustive()
+    }
+}
+
+/// A call that may wait for the peer. When it is dropped, nobody waits any more.
+pub(crate) struct Waiting<'r, R>(pub(crate) &'r mut Receiver<R>);
+
+impl<R> Drop for Waiting<'_, R> {
+    fn drop(&mut self) {
+        self.0.read.given_up();
     }
 }
 

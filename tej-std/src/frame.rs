@@ -1,6 +1,5 @@
 //! Frames, their files and their message, pulled one after the other.
 
-use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -181,7 +180,7 @@ impl<R: AsyncRead + Unpin> IncomingFrame<'_, R> {
 
     /// Finds the next event, and notes what it says of the place in the frame.
     async fn span(&mut self) -> Result<EventSpan, ReceiveError> {
-        let span = poll_fn(|cx| self.receiver.poll_next(cx)).await?;
+        let span = self.receiver.next_span().await?;
         // Inside a frame the end of the stream is an error.
         let span = span.ok_or_else(|| ReceiveError::Io(io::ErrorKind::UnexpectedEof.into()))?;
         match self.receiver.resolve(span) {

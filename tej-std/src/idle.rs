@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::admission::Place;
 use crate::config::{MinRate, Timeouts};
 
-/// When the peer last showed life, shared by the halves of a connection.
+/// What the peer's time is spent on, shared by the halves of a connection.
 #[derive(Debug)]
 pub(crate) struct Activity {
     timeouts: Timeouts,
@@ -23,51 +23,55 @@ pub(crate) struct Activity {
 
 #[derive(Debug)]
 struct State {
-    /// The last byte received, or later by the time that was spent on sending since.
+    peers_time: PeersTime,
+    /// The peer's time when its last byte came.
+    silent_from: Duration,
+    /// When its last byte came.
     received: Instant,
-    /// Since when the local side has been sending a frame, during which the peer owes us nothing.
-    sending_since: Option<Instant>,
     /// When the stream below a transport that holds bytes back last took some.
     taken: Instant,
     /// What the connection holds at its server as long as one of its halves is there.
     place: Option<Place>,
 }
 
-impl State {
-    /// How long of the silence since the last byte was our sending, as far as it is not counted in yet.
-    fn excused(&self) -> Duration {
-        self.sending_since.map_or(Duration::ZERO, |since| since.max(self.received).elapsed())
-    }
-}
-
 impl Activity {
     pub(crate) fn new(timeouts: Timeouts) -> Arc<Self> {
         let now = Instant::now();
-        let state = State { received: now, sending_since: None, taken: now, place: None };
+        let state = State {
+            peers_time: PeersTime::default(),
+            silent_from: Duration::ZERO,
+            received: now,
+            taken: now,
+            place: None,
+        };
         Arc::new(Self { timeouts, state: Mutex::new(state) })
     }
 
-    /// The peer's silence does not count from here on: we are sending.
+    /// The peer's time stands still from here on: we are sending.
     pub(crate) fn sending(&self) {
-        let mut state = self.state();
-        state.sending_since.get_or_insert_with(Instant::now);
+        self.state().peers_time.set(|time| time.sending = true);
     }
 
-    /// We have sent what we had; the peer's silence counts again.
+    /// We have sent what we had.
     pub(crate) fn sent(&self) {
-        let mut state = self.state();
-        let excused = state.excused();
-        state.received += excused;
-        state.sending_since = None;
+        self.state().peers_time.set(|time| time.sending = false);
+    }
+
+    /// A read waits, or does no longer.
+    fn waiting(&self, waiting: bool) {
+        self.state().peers_time.set(|time| time.waiting = waiting);
     }
 
     pub(crate) fn hold(&self, place: Place) {
         self.state().place = Some(place);
     }
 
-    /// The peer has shown life.
+    /// The peer has shown life, and no read waits.
     pub(crate) fn received(&self) {
-        self.state().received = Instant::now();
+        let mut state = self.state();
+        state.peers_time.set(|time| time.waiting = false);
+        state.silent_from = state.peers_time.spent;
+        state.received = Instant::now();
     }
 
     /// What is below the transport makes progress, although a write may still wait.
@@ -76,15 +80,40 @@ impl Activity {
         self.state().taken = Instant::now();
     }
 
-    /// When the peer will have been silent for `timeout`, if it stays silent and we send no longer.
-    fn silent_at(&self, timeout: Duration) -> Instant {
-        let state = self.state();
-        after(state.received + state.excused(), timeout)
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing is ever left half-updated.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A clock that runs while a read waits and we send nothing: what else takes time is not the peer's fault.
+#[derive(Debug, Default)]
+struct PeersTime {
+    waiting: bool,
+    sending: bool,
+    /// What it showed when it last stopped or started, and since when it runs.
+    spent: Duration,
+    since: Option<Instant>,
+}
+
+impl PeersTime {
+    fn set(&mut self, change: impl FnOnce(&mut Self)) {
+        change(self);
+        let runs = self.waiting && !self.sending;
+        if runs != self.since.is_some() {
+            self.spent = self.spent();
+            self.since = runs.then(Instant::now);
+        }
+    }
+
+    /// What it shows.
+    fn spent(&self) -> Duration {
+        self.spent.saturating_add(self.since.map_or(Duration::ZERO, |since| since.elapsed()))
+    }
+
+    /// When it shows `time`, if it goes on from now on.
+    fn shows(&self, time: Duration) -> Instant {
+        after(self.since.unwrap_or_else(Instant::now), time.saturating_sub(self.spent))
     }
 }
 
@@ -95,12 +124,15 @@ pub(crate) struct IdleRead<R> {
     activity: Arc<Activity>,
     alarm: Alarm,
     pace: Pace,
+    /// Whether the last read had to wait, and was not given up.
+    waiting: bool,
 }
 
 impl<R> IdleRead<R> {
     pub(crate) fn new(inner: R, activity: Arc<Activity>) -> Self {
         let Timeouts { frame, min_rate, .. } = activity.timeouts;
-        Self { inner, activity, alarm: Alarm::default(), pace: Pace { frame, min_rate, ..Pace::default() } }
+        let pace = Pace { frame, min_rate, ..Pace::default() };
+        Self { inner, activity, alarm: Alarm::default(), pace, waiting: false }
     }
 
     pub(crate) fn activity(&self) -> &Activity {
@@ -115,19 +147,23 @@ impl<R> IdleRead<R> {
     where
         R: AsyncRead + Send + Unpin + 'static,
     {
-        let Self { inner, activity, alarm, pace } = self;
-        IdleRead { inner: Box::new(inner), activity, alarm, pace }
+        let Self { inner, activity, alarm, pace, waiting } = self;
+        IdleRead { inner: Box::new(inner), activity, alarm, pace, waiting }
     }
 
     /// Says whether what is read next belongs to a frame that has begun.
     pub(crate) fn inside_frame(&mut self, inside: bool) {
-        self.pace.inside = inside;
+        if inside != self.pace.since.is_some() {
+            self.pace.received = 0;
+            self.pace.since = inside.then(|| self.activity.state().peers_time.spent());
+        }
     }
 
-    /// A frame has ended; the next one has all its time.
-    pub(crate) fn frame_ended(&mut self) {
-        self.pace.waited = Duration::ZERO;
-        self.pace.received = 0;
+    /// No read waits any more: it was given up.
+    pub(crate) fn given_up(&mut self) {
+        if std::mem::take(&mut self.waiting) {
+            self.activity.waiting(false);
+        }
     }
 }
 
@@ -140,17 +176,25 @@ impl<R> IdleRead<R> {
     ) -> Poll<io::Result<usize>> {
         if let Poll::Ready(result) = receive(&mut self.inner, cx) {
             self.activity.received();
+            self.waiting = false;
             self.pace.received(*result.as_ref().unwrap_or(&0) as u64);
             return Poll::Ready(result);
         }
-        let waiting_since = *self.pace.waiting_since.get_or_insert_with(Instant::now);
+        if !self.waiting {
+            self.activity.waiting(true);
+            self.waiting = true;
+        }
         let (activity, pace) = (&self.activity, &self.pace);
-        let silent_at = || {
-            let timeout = activity.timeouts.idle?;
-            Some((activity.silent_at(timeout), Expired::Silence))
+        let expires = || {
+            let state = activity.state();
+            let silence =
+                activity.timeouts.idle.map(|idle| (state.silent_from.saturating_add(idle), Expired::Silence));
+            let (time, expired) = silence.into_iter().chain(pace.expires()).min_by_key(|(time, _)| *time)?;
+            Some((state.peers_time.shows(time), expired))
         };
-        let expires = || silent_at().into_iter().chain(pace.expires(waiting_since)).min_by_key(|(at, _)| *at);
-        self.alarm.poll(cx, expires).map(|expired| Err(expired.into()))
+        let expired = ready!(self.alarm.poll(cx, expires));
+        self.given_up();
+        Poll::Ready(Err(expired.into()))
     }
 }
 
@@ -165,39 +209,32 @@ impl<R: AsyncRead + Unpin> AsyncRead for IdleRead<R> {
     }
 }
 
-/// How long a frame takes to come. Only the time that is waited for it counts.
+/// How long a frame takes to come, by the peer's time.
 #[derive(Debug, Default)]
 struct Pace {
     frame: Option<Duration>,
     min_rate: Option<MinRate>,
-    /// Whether what is waited for belongs to a frame that has begun.
-    inside: bool,
-    /// What of the current frame came, and how long was waited for it. Its first bytes, which came with the end of the
-    /// one before, are not counted: so few are a moment.
+    /// The peer's time when the frame began that is being received.
+    since: Option<Duration>,
+    /// What of it came. Its first bytes, which came with the end of the one before, are not counted: so few are a
+    /// moment.
     received: u64,
-    waited: Duration,
-    /// Since when a read has been waiting.
-    waiting_since: Option<Instant>,
 }
 
 impl Pace {
     fn received(&mut self, n: u64) {
-        let waited = self.waiting_since.take().map_or(Duration::ZERO, |since| since.elapsed());
-        if self.inside {
-            self.waited = self.waited.saturating_add(waited);
+        if self.since.is_some() {
             self.received = self.received.saturating_add(n);
         }
     }
 
-    /// When a frame of which nothing more comes has taken too long.
-    fn expires(&self, waiting_since: Instant) -> Option<(Instant, Expired)> {
-        if !self.inside {
-            return None;
-        }
-        let at = |allowed: Duration| after(waiting_since, allowed.saturating_sub(self.waited));
-        let frame = self.frame.map(|allowed| (at(allowed), Expired::Frame));
-        let rate = self.min_rate.map(|rate| (at(rate.allows(self.received)), Expired::Rate));
-        frame.into_iter().chain(rate).min_by_key(|(at, _)| *at)
+    /// The time of the peer's at which a frame of which nothing more comes has taken too long.
+    fn expires(&self) -> Option<(Duration, Expired)> {
+        let since = self.since?;
+        let frame = self.frame.map(|allowed| (since.saturating_add(allowed), Expired::Frame));
+        let rate =
+            self.min_rate.map(|rate| (since.saturating_add(rate.allows(self.received)), Expired::Rate));
+        frame.into_iter().chain(rate).min_by_key(|(time, _)| *time)
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-use crate::connection::Excuse;
+use crate::connection::{Excuse, Waiting};
 use crate::{ReceiveError, Receiver, SendError, Sender};
 
 impl<W: AsyncWrite + Unpin + 'static> Sender<W> {
@@ -182,15 +182,16 @@ impl<R: AsyncRead + Unpin + 'static> Receiver<R> {
         &mut self,
         mut call: impl FnMut(&TcpStream) -> io::Result<usize>,
     ) -> Result<u64, ReceiveError> {
-        let read = &mut self.read;
-        read.inside_frame(true);
+        self.read.inside_frame(true);
+        let waiting = Waiting(self);
         let moved = poll_fn(|cx| {
-            read.poll_receive(cx, |read, cx| {
+            waiting.0.read.poll_receive(cx, |read, cx| {
                 let stream = tcp_reader(read).ok_or(io::ErrorKind::Unsupported)?;
                 poll_io(stream, Interest::READABLE, cx, || call(stream))
             })
         });
         let moved = moved.await.map_err(ReadError::Io)? as u64;
+        drop(waiting);
         // No more were asked for than there are.
         self.buffer.advance_payload(moved).map_err(|error| ReceiveError::Io(io::Error::other(error)))?;
         Ok(moved)

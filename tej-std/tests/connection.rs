@@ -267,6 +267,74 @@ async fn neither_silence_between_frames_nor_our_own_time_counts_against_a_frame(
     assert_eq!(tokio::join!(feed, receive).1, 3);
 }
 
+/// What ends a wait for the peer, and after how many seconds, when one of `given_up` seconds came before it and a minute
+/// was spent on something else before each.
+async fn two_waits(receiver: &mut Receiver<ReadHalf<DuplexStream>>, given_up: u64) -> (ReceiveError, u64) {
+    advance(Duration::from_secs(60)).await;
+    assert!(timeout(Duration::from_secs(given_up), drain(receiver)).await.is_err());
+    advance(Duration::from_secs(60)).await;
+    let start = Instant::now();
+    let error = drain(receiver).await.unwrap_err();
+    (error, start.elapsed().as_secs())
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_waits_for_the_peer_are_its_silence_and_all_of_them_are() {
+    let (ours, _peer) = duplex(64);
+    let (mut receiver, _sender) = over(ours, &patient(10));
+    let (error, waited) = two_waits(&mut receiver, 4).await;
+    assert!(matches!(error, ReceiveError::Timeout), "{error}");
+    assert_eq!(waited, 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_that_gives_up_each_wait_soon_still_notices_silence() {
+    let (ours, _peer) = duplex(64);
+    let (mut receiver, _sender) = over(ours, &patient(10));
+    let start = Instant::now();
+    let error = loop {
+        if let Ok(event) = timeout(Duration::from_secs(1), receiver.next()).await {
+            break event.unwrap_err();
+        }
+    };
+    assert!(matches!(error, ReceiveError::Timeout), "{error}");
+    assert!((10..12).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_waits_count_against_a_frame_and_none_while_we_send() {
+    for timeouts in [
+        Timeouts { frame: Some(Duration::from_secs(10)), ..Timeouts::PATIENT },
+        Timeouts {
+            min_rate: Some(MinRate { bytes_per_second: 1, grace: Duration::from_secs(10) }),
+            ..Timeouts::PATIENT
+        },
+    ] {
+        let (ours, mut peer) = duplex(1 << 16);
+        let (mut receiver, _sender) = over(ours, &with(timeouts));
+        peer.write_all(b"\x80").await.unwrap();
+        let (_, waited) = two_waits(&mut receiver, 4).await;
+        assert_eq!(waited, 6);
+
+        let (ours, mut peer) = duplex(1 << 16);
+        let (mut receiver, mut sender) = over(ours, &with(timeouts));
+        peer.write_all(b"\x80").await.unwrap();
+        let start = Instant::now();
+        let send = async {
+            sleep(Duration::from_secs(4)).await;
+            sender.start_frame(Status::ZERO, 0).await.unwrap();
+            sleep(Duration::from_secs(60)).await;
+            sender.finish_frame(b"slow").await.unwrap();
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            received = drain(&mut receiver) => drop(received.unwrap_err()),
+            () = send => {}
+        }
+        assert_eq!(start.elapsed().as_secs(), 60 + 10);
+    }
+}
+
 // case 21
 #[tokio::test(start_paused = true)]
 async fn the_deadline_of_a_frame_holds_after_a_wait_for_it() {

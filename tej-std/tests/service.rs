@@ -231,6 +231,39 @@ async fn a_slow_handler_is_back_pressure_and_not_memory() {
     serving.abort();
 }
 
+/// Takes a minute over each frame.
+struct Thorough;
+
+impl Handler for Thorough {
+    async fn received(&mut self, peer: &Peer, _: &mut Frame<'_>) -> Result<(), Failed> {
+        sleep(Duration::from_secs(60)).await;
+        Ok(peer.send(message("done")).await?)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_handler_is_not_its_peers_silence() {
+    let (ours, theirs) = duplex(1 << 16);
+    let timeouts = Timeouts { idle: Some(Duration::from_secs(10)), ..Timeouts::PATIENT };
+    let config = Config { timeouts, ..Config::default() };
+    let serving = serve(over(ours, &config), None, Thorough, &DEFAULT);
+    let client = async {
+        let (mut receiver, mut sender) = over(theirs, &Config::default()).split();
+        for _ in 0..2 {
+            sender.send_message(Status::ZERO, b"").await.unwrap();
+            receiver.next_frame().await.unwrap().unwrap().finish().await.unwrap();
+            // Nine seconds of silence are fine.
+            sleep(Duration::from_secs(9)).await;
+        }
+        let silent = Instant::now();
+        assert!(receiver.next_frame().await.unwrap().is_none());
+        silent.elapsed().as_secs()
+    };
+    let (end, waited) = tokio::join!(serving, client);
+    assert!(matches!(end, End::Receive(ReceiveError::Timeout)), "{end}");
+    assert!((0..2).contains(&waited), "{waited} s");
+}
+
 /// Keeps its peer for others to send to.
 struct Open(Option<oneshot::Sender<Peer>>);
 
