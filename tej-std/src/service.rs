@@ -2,14 +2,18 @@
 
 use std::error::Error;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::Instrument;
 
 use crate::{
@@ -74,7 +78,8 @@ pub trait Handler: Send {
         async { Ok(()) }
     }
 
-    /// The connection is over, as `end` says; nothing more can be sent. Not called after a panic of the handler.
+    /// The connection is over, as `end` says; nothing more can be sent. Not called after a panic of the handler, nor for
+    /// a connection that is given up at the deadline of a shutdown.
     fn disconnected(&mut self, peer: &Peer, end: &End) -> impl Future<Output = ()> + Send {
         let _ = (peer, end);
         async {}
@@ -167,7 +172,8 @@ impl Peer {
         self.send(OutgoingFrame::new(status).message(message.into())).await
     }
 
-    /// Ends the connection once what is queued has been sent. Frames that still come are not handled.
+    /// Ends the connection once what is queued has been sent, for which only [`Timeouts::write`](crate::Timeouts::write)
+    /// and [`Timeouts::idle`](crate::Timeouts::idle) set a time. Frames that still come are not handled.
     pub fn close(&self) {
         self.closing.send_replace(true);
     }
@@ -215,7 +221,7 @@ pub struct Options {
     pub ping_interval: Option<Duration>,
     /// Pings that are taken from a peer in one second, at least 1; what is more has to wait, and slows the peer.
     pub pings_per_second: u32,
-    /// How long connections may take to end once the server shuts down.
+    /// How long connections may take to end once a server shuts down.
     pub shutdown: Duration,
 }
 
@@ -225,8 +231,11 @@ impl Default for Options {
     }
 }
 
-/// Serves one connection until it ends. For any number of them, see [`Server::serve`]; for one that is made again and again,
-/// [`Client::serve`](crate::Client::serve).
+/// Serves one connection until it ends.
+///
+/// Once we have ended our direction, what the peer still sends is read and thrown away, for up to half a minute or five
+/// seconds of silence: only so does it surely get what was sent before. For any number of connections, see
+/// [`Server::serve`]; for one that is made again and again, [`Client::serve`](crate::Client::serve).
 ///
 /// # Cancel safety
 ///
@@ -260,7 +269,7 @@ impl Server {
         mut handler: impl FnMut(SocketAddr) -> H,
         options: Options,
         shutdown: impl Future<Output = ()>,
-    ) -> std::io::Result<()> {
+    ) -> io::Result<()> {
         let work = |(connection, address): (Connection, _), stop| {
             let handler = handler(address);
             let span = tracing::info_span!("connection", %address);
@@ -286,7 +295,7 @@ impl Server {
         mut handler: impl FnMut(SocketAddr) -> H,
         options: Options,
         shutdown: impl Future<Output = ()>,
-    ) -> std::io::Result<()> {
+    ) -> io::Result<()> {
         let work = |(stream, address, place): (_, SocketAddr, _), mut stop: watch::Receiver<bool>| {
             let (handler, acceptor, config) = (handler(address), acceptor.clone(), self.config().clone());
             let span = tracing::info_span!("connection", %address);
@@ -317,9 +326,9 @@ async fn serve_by<P, A, W>(
     mut work: impl FnMut(P, watch::Receiver<bool>) -> W,
     grace: Duration,
     shutdown: impl Future<Output = ()>,
-) -> std::io::Result<()>
+) -> io::Result<()>
 where
-    A: Future<Output = std::io::Result<P>>,
+    A: Future<Output = io::Result<P>>,
     W: Future<Output = ()> + Send + 'static,
 {
     let (stopping, stop) = watch::channel(false);
@@ -376,23 +385,58 @@ where
     let peer = Peer { address, queue, closing };
     let mut write = std::pin::pin!(write(sender, frames, options.ping_interval, finish));
     let read = read(&mut receiver, &mut handler, &peer, options, [stop, closed]);
-    let end = tokio::select! {
+    let (end, lingers) = tokio::select! {
         biased;
         end = read => {
-            // What was queued before the end still goes: a peer may have ended its direction alone.
+            // What was queued before the end still goes: a peer may have ended its direction alone. One that pushes
+            // before it reads has to be read from, or neither goes on.
             finishing.send_replace(true);
-            match timeout(options.shutdown, &mut write).await.unwrap_or(Err(SendError::Timeout)) {
-                Err(error) if matches!(end, End::Closed | End::Shutdown) => End::Send(error),
-                _ => end,
+            let passing = async { while let Ok(1..) = pass(&mut receiver).await {} };
+            let sent = tokio::select! {
+                biased;
+                sent = &mut write => sent,
+                () = passing => (&mut write).await,
+            };
+            match sent {
+                Ok(()) => (end, true),
+                Err(error) if matches!(end, End::Closed | End::Shutdown) => (End::Send(error), false),
+                Err(_) => (end, false),
             }
         }
         result = &mut write => match result {
-            Ok(()) => End::Closed,
-            Err(error) => End::Send(error),
+            Ok(()) => (End::Closed, true),
+            Err(error) => (End::Send(error), false),
         },
     };
-    handler.disconnected(&peer, &end).await;
+    let linger = async {
+        if lingers {
+            linger(&mut receiver).await;
+        }
+    };
+    tokio::join!(handler.disconnected(&peer, &end), linger);
     end
+}
+
+/// Reads on for a while after our direction was ended. TCP that is closed with bytes unread, or gets more of them,
+/// resets the connection, and what the peer has not read by then of what we sent is lost to it (RFC 9293, 3.6; RFC 9112,
+/// 9.6).
+async fn linger(receiver: &mut Receiver<Box<dyn AsyncRead + Send + Unpin>>) {
+    let end = Instant::now() + LINGER;
+    while let Ok(Ok(1..)) = timeout_at(end.min(Instant::now() + LINGER_SILENCE), pass(receiver)).await
+        && Instant::now() < end
+    {}
+}
+
+/// Reads something that nobody wants; how much, 0 at the end of the stream.
+async fn pass(receiver: &mut Receiver<Box<dyn AsyncRead + Send + Unpin>>) -> io::Result<usize> {
+    receiver.read.inside_frame(false);
+    let read = poll_fn(|cx| {
+        let mut bytes = [MaybeUninit::uninit(); 16 * 1024];
+        let mut read = ReadBuf::uninit(&mut bytes);
+        ready!(Pin::new(&mut receiver.read).poll_read(cx, &mut read))?;
+        Poll::Ready(Ok(read.filled().len()))
+    });
+    read.await
 }
 
 /// Receives until the end, one frame after the other.
@@ -501,3 +545,8 @@ impl Allowance {
         }
     }
 }
+
+/// How long a peer may go on sending, and be silent, after we have ended our direction: as long as nginx has it
+/// (`lingering_time` and `lingering_timeout`).
+const LINGER: Duration = Duration::from_secs(30);
+const LINGER_SILENCE: Duration = Duration::from_secs(5);

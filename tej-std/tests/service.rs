@@ -12,6 +12,7 @@ use tej_std::{
     connect,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -25,6 +26,11 @@ fn over(
 
 fn message(text: &str) -> OutgoingFrame<'static> {
     OutgoingFrame::new(Status::ZERO).message(text.to_owned())
+}
+
+/// The frame of a message, as it goes over the wire.
+fn framed(message: &[u8]) -> Vec<u8> {
+    [b"\x80\x01\0\0\0\0\0\0\0\0", &message.len().to_be_bytes()[..], message].concat()
 }
 
 /// Writes down every call, and echoes messages.
@@ -445,6 +451,109 @@ async fn a_handler_that_panics_takes_down_its_own_connection_alone() {
     running.ended.await.unwrap().unwrap();
 }
 
+/// Answers each frame with so many bytes, and then does what its message says.
+struct Farewell(usize);
+
+impl Handler for Farewell {
+    async fn received(&mut self, peer: &Peer, frame: &mut Frame<'_>) -> Result<(), Failed> {
+        let word = frame.message().await?;
+        peer.send(OutgoingFrame::new(Status::ZERO).message(vec![7; self.0])).await?;
+        match &word[..] {
+            b"close" => peer.close(),
+            b"fail" => return Err("enough".into()),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+const MEGABYTE: usize = 1 << 20;
+
+#[tokio::test]
+async fn a_peer_that_pushes_megabytes_at_the_end_gets_its_whole_reply() {
+    // One that the system takes at once, and one that waits for the peer.
+    let sizes = [MEGABYTE, 16 * MEGABYTE];
+    for (word, size) in
+        ["close", "fail", "shut down"].into_iter().flat_map(|word| sizes.map(|size| (word, size)))
+    {
+        let running = start(local().await, DEFAULT, move || Farewell(size)).await;
+        let mut client = TcpStream::connect(running.address).await.unwrap();
+        client.write_all(&framed(word.as_bytes())).await.unwrap();
+        // The reply begins, so the server has reached the end of what it does.
+        client.read_exact(&mut [0; 1]).await.unwrap();
+        if word == "shut down" {
+            running.stop.send(()).unwrap();
+        }
+        for _ in 0..8 {
+            let pushed = timeout(PATIENCE, client.write_all(&[0; MEGABYTE])).await;
+            pushed.expect("the server does not read").expect("the server has reset the connection");
+            sleep(Duration::from_millis(20)).await;
+        }
+        client.shutdown().await.unwrap();
+        let mut reply = Vec::new();
+        client.read_to_end(&mut reply).await.expect("the server has reset the connection");
+        assert_eq!(reply.len() + 1, framed(&vec![7; size]).len(), "{word}");
+        running.ended.abort();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_goes_on_sending_for_ever_is_let_go() {
+    for silent in [false, true] {
+        let (ours, mut theirs) = duplex(1 << 16);
+        let serving = serve(over(ours, &Config::default()), None, Farewell(MEGABYTE), &DEFAULT);
+        let start = Instant::now();
+        let client = async {
+            theirs.write_all(&framed(b"close")).await.unwrap();
+            let mut reply = vec![0; MEGABYTE];
+            theirs.read_exact(&mut reply).await.unwrap();
+            while !silent && theirs.write_all(&[0; 1000]).await.is_ok() {
+                sleep(Duration::from_millis(100)).await;
+            }
+            start.elapsed().as_secs()
+        };
+        let (end, sending) = tokio::join!(serving, client);
+        assert!(matches!(end, End::Closed), "{end}");
+        if silent {
+            assert_eq!(start.elapsed().as_secs(), 5);
+        } else {
+            assert_eq!(sending, 30);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_half_closed_peer_may_take_its_time_over_its_replies() {
+    let (ours, mut theirs) = duplex(1 << 10);
+    let options = Options { shutdown: Duration::from_secs(1), ..DEFAULT };
+    let serving = serve(over(ours, &Config::default()), None, Farewell(MEGABYTE), &options);
+    let client = async {
+        theirs.write_all(&framed(b"")).await.unwrap();
+        theirs.shutdown().await.unwrap();
+        sleep(Duration::from_secs(3600)).await;
+        let mut reply = Vec::new();
+        theirs.read_to_end(&mut reply).await.unwrap();
+        reply.len()
+    };
+    let (end, taken) = tokio::join!(serving, client);
+    assert!(matches!(end, End::Closed), "{end}");
+    assert_eq!(taken, framed(&[7; MEGABYTE]).len());
+}
+
+#[tokio::test]
+async fn a_half_closed_peer_that_takes_nothing_does_not_hold_up_a_shutdown() {
+    let options = Options { shutdown: Duration::from_millis(100), ..DEFAULT };
+    let running = start(local().await, options, || Push(u64::MAX / 2, Arc::default())).await;
+    let mut client = TcpStream::connect(running.address).await.unwrap();
+    client.read_exact(&mut [0; 1]).await.unwrap();
+    client.shutdown().await.unwrap();
+    // Several times the deadline, which does not run yet.
+    sleep(Duration::from_millis(500)).await;
+    assert!(!running.ended.is_finished());
+    running.stop.send(()).unwrap();
+    timeout(PATIENCE, running.ended).await.expect("it waits for the peer").unwrap().unwrap();
+}
+
 // case 33
 #[tokio::test]
 async fn a_shutdown_lets_frames_end_and_gives_up_at_its_deadline() {
@@ -545,6 +654,9 @@ async fn a_peer_that_stops_reading_delays_nobody_else() {
     drop(deaf);
     running.ended.abort();
 }
+
+/// Much longer than anything takes that ends at all.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const DEFAULT: Options =
     Options { queue: 16, ping_interval: None, pings_per_second: 10, shutdown: Duration::from_secs(10) };
