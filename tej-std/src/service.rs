@@ -25,6 +25,12 @@ use crate::{
 /// The calls of one connection come one after the other, and the next frame is not read before the one before has been
 /// handled: a slow handler slows its peer, and nothing piles up. Each may send, through `peer`.
 ///
+/// # Cancel safety
+///
+/// A call goes on to its end whatever becomes of the connection: when a write fails, when [`Peer::close`] is called and
+/// when the server shuts down. Its sends fail with [`Gone`] once a write has failed. Only at the deadline of the shutdown
+/// are the futures of its calls dropped, and with the future of [`serve`].
+///
 /// ```
 /// use tej_std::service::{Failed, Frame, Handler, Peer};
 /// use tej_std::{OutgoingFrame, Status};
@@ -384,10 +390,25 @@ where
     let (finishing, finish) = watch::channel(false);
     let peer = Peer { address, queue, closing };
     let mut write = std::pin::pin!(write(sender, frames, options.ping_interval, finish));
-    let read = read(&mut receiver, &mut handler, &peer, options, [stop, closed]);
-    let (end, lingers) = tokio::select! {
-        biased;
-        end = read => {
+    let (end, failed) = {
+        let mut read = std::pin::pin!(read(&mut receiver, &mut handler, &peer, options, [stop, closed]));
+        tokio::select! {
+            biased;
+            end = &mut read => (end, None),
+            result = &mut write => {
+                // What failed is the peer or the line, and what came before that is still handled to its end; or it is
+                // ours to end the connection.
+                if !matches!(result, Err(SendError::Closed | SendError::Io(_))) {
+                    peer.close();
+                }
+                (read.await, Some(result))
+            }
+        }
+    };
+    let (end, lingers) = match failed {
+        Some(Err(error)) => (End::Send(error), false),
+        Some(Ok(())) => (end, true),
+        None => {
             // What was queued before the end still goes: a peer may have ended its direction alone. One that pushes
             // before it reads has to be read from, or neither goes on.
             finishing.send_replace(true);
@@ -403,10 +424,6 @@ where
                 Err(_) => (end, false),
             }
         }
-        result = &mut write => match result {
-            Ok(()) => (End::Closed, true),
-            Err(error) => (End::Send(error), false),
-        },
     };
     let linger = async {
         if lingers {

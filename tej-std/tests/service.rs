@@ -405,6 +405,48 @@ async fn both_sides_push_64_mib_first_and_neither_waits_for_ever() {
     assert_eq!((*first_count.lock().unwrap(), *second_count.lock().unwrap()), (SIZE, SIZE));
 }
 
+/// Sends until it is told that the peer is gone, and then goes on for a while.
+#[derive(Clone, Default)]
+struct Persistent(Diary);
+
+impl Handler for Persistent {
+    async fn received(&mut self, peer: &Peer, frame: &mut Frame<'_>) -> Result<(), Failed> {
+        let text = String::from_utf8(frame.message().await?)?;
+        while peer.send_message(Status::ZERO, vec![0; 1000]).await.is_ok() {}
+        sleep(Duration::from_secs(60)).await;
+        self.0.note(format!("handled {text}"));
+        Ok(())
+    }
+
+    async fn disconnected(&mut self, _: &Peer, end: &End) {
+        self.0.note(end.to_string());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_from_a_peer_that_is_gone_is_handled_to_its_end() {
+    let (mut theirs, read) = duplex(1 << 16);
+    let (write, gone) = duplex(64);
+    theirs.write_all(&[framed(b"one"), framed(b"two")].concat()).await.unwrap();
+    drop((theirs, gone));
+    let handler = Persistent::default();
+    let end = serve(Connection::new(read, write, &Config::default()), None, handler.clone(), &DEFAULT).await;
+    assert!(matches!(end, End::Send(SendError::Closed)), "{end}");
+    assert_eq!(handler.0.lines(), ["handled one", "handled two", &end.to_string()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_peer_that_takes_nothing_has_begun_is_handled_to_its_end() {
+    let (ours, mut theirs) = duplex(64);
+    theirs.write_all(&[framed(b"one"), framed(b"two")].concat()).await.unwrap();
+    let timeouts = Timeouts { write: Some(Duration::from_secs(30)), ..Timeouts::PATIENT };
+    let config = Config { timeouts, ..Config::default() };
+    let handler = Persistent::default();
+    let end = serve(over(ours, &config), None, handler.clone(), &DEFAULT).await;
+    assert!(matches!(end, End::Send(SendError::Timeout)), "{end}");
+    assert_eq!(handler.0.lines(), ["handled one", &end.to_string()]);
+}
+
 /// A server with its address, what stops it, and what it ended with.
 struct Running {
     address: std::net::SocketAddr,
