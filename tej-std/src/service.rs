@@ -51,7 +51,8 @@ pub trait Handler: Send {
     ///
     /// # Errors
     ///
-    /// Any error ends the connection, here as in the other calls.
+    /// Any error ends the connection, here as in the other calls, once what is queued has been sent. What is left of the
+    /// frame is not waited for. A [`ReceiveError`] that is passed on is [`End::Receive`].
     fn connected(&mut self, peer: &Peer) -> impl Future<Output = Result<(), Failed>> + Send {
         let _ = peer;
         async { Ok(()) }
@@ -179,7 +180,8 @@ impl Peer {
     }
 
     /// Ends the connection once what is queued has been sent, for which only [`Timeouts::write`](crate::Timeouts::write)
-    /// and [`Timeouts::idle`](crate::Timeouts::idle) set a time. Frames that still come are not handled.
+    /// and [`Timeouts::idle`](crate::Timeouts::idle) set a time. Frames that still come are not handled. One that the
+    /// handler is at, however large, is; what the handler leaves of it is not waited for.
     pub fn close(&self) {
         self.closing.send_replace(true);
     }
@@ -462,7 +464,7 @@ async fn read(
     handler: &mut impl Handler,
     peer: &Peer,
     options: &Options,
-    [mut stop, mut closed]: [watch::Receiver<bool>; 2],
+    mut requests: [watch::Receiver<bool>; 2],
 ) -> End {
     if let Err(error) = handler.connected(peer).await {
         return End::Handler(error);
@@ -471,8 +473,7 @@ async fn read(
     loop {
         let frame = tokio::select! {
             biased;
-            () = requested(&mut stop) => return End::Shutdown,
-            () = requested(&mut closed) => return End::Closed,
+            end = asked(&mut requests) => return end,
             frame = receiver.next_frame() => frame,
         };
         let mut frame = match frame {
@@ -486,14 +487,38 @@ async fn read(
         } else {
             handler.received(peer, &mut frame).await
         };
-        // The peer's fault comes before what the handler made of it.
-        if let Err(error) = frame.finish().await {
+        if let Err(failed) = handled {
+            return failed_by(failed);
+        }
+        // What the handler has left of the frame may be much.
+        let passed = tokio::select! {
+            biased;
+            end = asked(&mut requests) => return end,
+            passed = frame.finish() => passed,
+        };
+        if let Err(error) = passed {
             return End::Receive(error);
         }
-        if let Err(error) = handled {
-            return End::Handler(error);
-        }
     }
+}
+
+/// The end that a shutdown or a close asks for, once one of them does.
+async fn asked([stop, closed]: &mut [watch::Receiver<bool>; 2]) -> End {
+    tokio::select! {
+        biased;
+        () = requested(stop) => End::Shutdown,
+        () = requested(closed) => End::Closed,
+    }
+}
+
+/// The end by a handler's error: the peer's fault, where the handler only passed it on.
+fn failed_by(failed: Failed) -> End {
+    let failed = match failed.downcast::<io::Error>() {
+        // From the reader of a file.
+        Ok(error) => error.downcast::<ReceiveError>().map_or_else(Failed::from, Failed::from),
+        Err(failed) => failed,
+    };
+    failed.downcast::<ReceiveError>().map_or_else(End::Handler, |error| End::Receive(*error))
 }
 
 /// Sends what is queued, and pings when nothing is; once it is to finish, sends the rest and ends our direction.

@@ -159,6 +159,54 @@ async fn the_peers_fault_ends_the_connection_whatever_the_handler_makes_of_it() 
     assert_eq!(diary.lines().len(), 2, "{:?}", diary.lines());
 }
 
+/// Looks at the beginning of a file alone, and does what its name says.
+struct Hasty;
+
+impl Handler for Hasty {
+    async fn received(&mut self, peer: &Peer, frame: &mut Frame<'_>) -> Result<(), Failed> {
+        let mut file = frame.next_file().await?.ok_or("no file")?;
+        file.read_exact(&mut [0; 4]).await?;
+        peer.send(message("I have seen enough")).await?;
+        match file.name() {
+            b"close" => peer.close(),
+            b"fail" => return Err("enough".into()),
+            _ => file.read_exact(&mut [0; 1]).await.map(drop)?,
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rest_of_a_frame_that_nobody_wants_is_not_waited_for() {
+    for (name, expected) in [("fail", "enough"), ("close", "closed")] {
+        let (ours, theirs) = duplex(1 << 16);
+        let serving = serve(over(ours, &Config::default()), None, Hasty, &DEFAULT);
+        let client = async {
+            let (mut receiver, mut sender) = over(theirs, &Config::default()).split();
+            sender.start_frame(Status::ZERO, 1).await.unwrap();
+            sender.start_file(name, 1 << 40).await.unwrap();
+            sender.payload_space().await.unwrap();
+            sender.commit_payload(100).unwrap();
+            sender.push().await.unwrap();
+            // The rest never comes.
+            (messages(&mut receiver).await.unwrap(), sender)
+        };
+        let both = async { tokio::join!(serving, client) };
+        let (end, (received, _)) = timeout(PATIENCE, both).await.expect("it waits for the frame");
+        assert_eq!(end.to_string(), expected);
+        assert_eq!(received, ["I have seen enough"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_that_the_handler_passes_on_is_the_peers() {
+    let (ours, mut theirs) = duplex(1 << 16);
+    theirs.write_all(b"\x80\x01\0\0\0\0\0\0\0\x01\0\x01n\0\0\0\0\0\0\0\x05abcd").await.unwrap();
+    theirs.shutdown().await.unwrap();
+    let end = serve(over(ours, &Config::default()), None, Hasty, &DEFAULT).await;
+    assert!(matches!(end, End::Receive(ReceiveError::Decode(_))), "{end}");
+}
+
 // case 34
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_pings_is_taken_slowly() {
