@@ -89,7 +89,7 @@ impl Server {
 
     /// Waits for the next peer that there is room for. Others are closed at once.
     ///
-    /// A peer that is gone again, and a lack of file descriptors or memory, are waited out.
+    /// A peer that is gone again or that a firewall forbids, and a lack of file descriptors or memory, are waited out.
     ///
     /// # Errors
     ///
@@ -215,25 +215,35 @@ pub(crate) async fn connect_tcp(addr: impl ToSocketAddrs, config: &Config) -> io
     }
 }
 
-/// Whether accepting failed for a peer that is gone again.
+/// Whether accepting failed for what concerns one connection.
 fn is_of_one_peer(error: &io::Error) -> bool {
     use io::ErrorKind::{
         ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkDown,
         NetworkUnreachable, PermissionDenied, TimedOut,
     };
     // Linux passes on what happened to the connection while it waited, and what a firewall decided (accept(2)).
-    matches!(
-        error.kind(),
-        ConnectionAborted
-            | ConnectionRefused
-            | ConnectionReset
-            | HostUnreachable
-            | Interrupted
-            | NetworkDown
-            | NetworkUnreachable
-            | PermissionDenied
-            | TimedOut
-    )
+    #[cfg(target_os = "linux")]
+    let has_no_kind = {
+        use rustix::io::Errno;
+        [Errno::PROTO, Errno::NOPROTOOPT, Errno::HOSTDOWN, Errno::NONET, Errno::OPNOTSUPP]
+            .iter()
+            .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+    };
+    #[cfg(not(target_os = "linux"))]
+    let has_no_kind = false;
+    has_no_kind
+        || matches!(
+            error.kind(),
+            ConnectionAborted
+                | ConnectionRefused
+                | ConnectionReset
+                | HostUnreachable
+                | Interrupted
+                | NetworkDown
+                | NetworkUnreachable
+                | PermissionDenied
+                | TimedOut
+        )
 }
 
 /// Whether accepting failed for want of file descriptors or memory.
@@ -254,3 +264,38 @@ fn is_want_of_resources(error: &io::Error) -> bool {
 /// that cannot accept for long does not spin.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn what_concerns_one_connection_does_not_end_the_server() {
+        let error = |errno: Errno| io::Error::from_raw_os_error(errno.raw_os_error());
+        // As accept(2) has them.
+        for errno in [
+            Errno::NETDOWN,
+            Errno::PROTO,
+            Errno::NOPROTOOPT,
+            Errno::HOSTDOWN,
+            Errno::NONET,
+            Errno::HOSTUNREACH,
+            Errno::OPNOTSUPP,
+            Errno::NETUNREACH,
+            Errno::CONNABORTED,
+            Errno::INTR,
+            Errno::PERM,
+            Errno::TIMEDOUT,
+        ] {
+            assert!(is_of_one_peer(&error(errno)), "{errno}");
+        }
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
+            assert!(is_want_of_resources(&error(errno)) && !is_of_one_peer(&error(errno)), "{errno}");
+        }
+        for errno in [Errno::BADF, Errno::INVAL, Errno::NOTSOCK] {
+            assert!(!is_want_of_resources(&error(errno)) && !is_of_one_peer(&error(errno)), "{errno}");
+        }
+    }
+}
