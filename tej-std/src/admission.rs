@@ -10,7 +10,8 @@ pub struct Admission {
     /// All of them together.
     pub connections: usize,
     /// From one address, so that nobody takes all of them; of IPv6 a /64 network counts as one address, for that is
-    /// what one customer has.
+    /// the least that one customer has. Many have a /56 or a /48, of 256 or 65,536 such networks: against them only
+    /// [`connections`](Self::connections) and a firewall help.
     pub per_address: usize,
 }
 

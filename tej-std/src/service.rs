@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::Instrument;
 
 use crate::{
@@ -263,11 +263,11 @@ where
 }
 
 impl Server {
-    /// Serves every peer with a handler that `handler` makes for it, until `shutdown` is ready. Then it accepts no more,
-    /// lets each connection end with the frame that it is at and send what is queued, and gives up those that have not
-    /// ended within [`Options::shutdown`].
+    /// Serves every peer with a handler that `handler` makes for it, until `shutdown` is ready. Then it closes what it
+    /// accepts, lets each connection end with the frame that it is at and send what is queued, and gives up those that
+    /// have not ended within [`Options::shutdown`]. The listener is closed when the server is dropped.
     ///
-    /// A handler that panics takes down its own connection alone.
+    /// A handler that panics takes down its own connection alone; `handler`, when it panics, the server.
     ///
     /// # Errors
     ///
@@ -354,13 +354,24 @@ where
         }
     };
     stopping.send_replace(true);
-    let deadline = Instant::now() + grace;
-    while let Ok(Some(ended)) = timeout_at(deadline, peers.join_next()).await {
-        report(ended);
+    let ended = async {
+        while let Some(ended) = peers.join_next().await {
+            report(ended);
+        }
+    };
+    // Who comes now would wait in the listener's queue and hear nothing.
+    let refuse = async {
+        while accept().await.is_ok() {}
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        biased;
+        _ = timeout(grace, ended) => {}
+        () = refuse => {}
     }
     // Those that are left are dropped where they stand.
     if !peers.is_empty() {
-        tracing::warn!(connections = peers.len(), "gave up at the deadline of the shutdown");
+        tracing::warn!(connections = peers.len(), "still open at the deadline of the shutdown, and given up");
     }
     peers.shutdown().await;
     outcome
