@@ -161,7 +161,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> EncodeBuffer<B> {
         }
         let space = self.stage.as_mut().get_mut(self.staged..).unwrap_or_default();
         let Some((head, space)) = space.split_first_chunk_mut::<MIN_FRAME_LEN>() else { return Ok(false) };
-        if self.taken > 0 || message.len() >= space.len() {
+        if message.len() >= space.len() {
             return Ok(false);
         }
         let space = space.get_mut(..message.len()).unwrap_or_default();
