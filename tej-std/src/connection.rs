@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::idle::{Activity, IdleRead, IdleWrite};
+use crate::transfer::Socket;
 use crate::{Config, Event, Limits, Place, ReceiveError, SendError, Status};
 
 /// A connection to a peer: a [`Receiver`] and a [`Sender`] that work independently of each other.
@@ -37,12 +38,16 @@ impl Connection {
     pub fn from_tcp(stream: TcpStream, config: &Config) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let (read, write) = stream.into_split();
-        Ok(Self::new(read, write, config))
+        let mut connection = Self::new(read, write, config);
+        connection.receiver.socket = Some(OwnedReadHalf::as_ref);
+        connection.sender.socket = Some(OwnedWriteHalf::as_ref);
+        Ok(connection)
     }
 }
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
-    /// Speaks TEJ over the two directions of any byte stream: a Unix socket, TLS, a pipe.
+    /// Speaks TEJ over the two directions of any byte stream: a Unix socket, TLS, a pipe. TCP is better served by
+    /// [`from_tcp`](Self::from_tcp).
     pub fn new(read: R, write: W, config: &Config) -> Self {
         Self::with_activity(read, write, config, Activity::new(config.timeouts))
     }
@@ -76,6 +81,8 @@ pub struct Receiver<R = OwnedReadHalf> {
     len: usize,
     /// Length up to which it may grow.
     largest: usize,
+    /// Past us payload may go through this.
+    pub(crate) socket: Option<Socket<R>>,
 }
 
 impl<R: AsyncRead + Unpin> Receiver<R> {
@@ -89,7 +96,13 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
         let name = NameStorage { limit: config.name_limit, bytes: Vec::new() };
         let decoder = Decoder::new(name, config.limits);
         let buffer = DecodeBuffer::new(Vec::new(), decoder);
-        Self { read: IdleRead::new(read, activity), buffer, len: largest.min(FIRST_BUFFER), largest }
+        Self {
+            read: IdleRead::new(read, activity),
+            buffer,
+            len: largest.min(FIRST_BUFFER),
+            largest,
+            socket: None,
+        }
     }
 
     /// The next event, or `None` when the peer ended its stream between two frames.
@@ -203,8 +216,8 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
     where
         R: Send + 'static,
     {
-        let Self { read, buffer, len, largest } = self;
-        Receiver { read: read.boxed(), buffer, len, largest }
+        let Self { read, buffer, len, largest, socket: _ } = self;
+        Receiver { read: read.boxed(), buffer, len, largest, socket: None }
     }
 
     /// Bytes of the stream that were decoded so far.
@@ -258,6 +271,8 @@ impl<R> Drop for Waiting<'_, R> {
 pub struct Sender<W = OwnedWriteHalf> {
     pub(crate) writer: FrameWriter<FromTokio<IdleWrite<W>>, Stage>,
     pub(crate) activity: Arc<Activity>,
+    /// As for a receiver.
+    pub(crate) socket: Option<Socket<W>>,
 }
 
 impl<W: AsyncWrite + Unpin> Sender<W> {
@@ -269,7 +284,7 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
     fn with_activity(write: W, config: &Config, activity: Arc<Activity>) -> Self {
         let stage = Stage::new(config.send_buffer.max(1));
         let write = IdleWrite::new(write, Arc::clone(&activity));
-        Self { writer: FrameWriter::new(FromTokio::new(write), stage), activity }
+        Self { writer: FrameWriter::new(FromTokio::new(write), stage), activity, socket: None }
     }
 
     /// Begins a frame of `files` files.

@@ -139,10 +139,6 @@ impl<R> IdleRead<R> {
         &self.activity
     }
 
-    pub(crate) fn inner(&self) -> &R {
-        &self.inner
-    }
-
     pub(crate) fn boxed(self) -> IdleRead<Box<dyn AsyncRead + Send + Unpin>>
     where
         R: AsyncRead + Send + Unpin + 'static,
@@ -251,10 +247,6 @@ pub(crate) struct IdleWrite<W> {
 impl<W> IdleWrite<W> {
     pub(crate) fn new(inner: W, activity: Arc<Activity>) -> Self {
         Self { inner, activity, alarm: Alarm::default(), waiting_since: None }
-    }
-
-    pub(crate) fn inner(&self) -> &W {
-        &self.inner
     }
 
     /// Sends by `send`, which returns how many bytes were taken, for as long as the timeouts allow.

@@ -1,7 +1,6 @@
 //! Payload that moves between a socket and a file past the program's memory, where the system can do that: on Linux, over
 //! plain TCP. Everything else copies.
 
-use std::any::Any;
 use std::fs::File;
 use std::future::poll_fn;
 use std::io;
@@ -10,12 +9,11 @@ use std::task::{Context, Poll, ready};
 use tej_core::io::ReadError;
 use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::connection::{Excuse, Waiting};
 use crate::{ReceiveError, Receiver, SendError, Sender};
 
-impl<W: AsyncWrite + Unpin + 'static> Sender<W> {
+impl<W: AsyncWrite + Unpin> Sender<W> {
     /// Sends the next file: exactly the first `size` bytes of `file`, wherever its position is, which stays. On Linux
     /// and over TCP they go from the disk's cache to the network without a copy (`sendfile`).
     ///
@@ -49,10 +47,12 @@ impl<W: AsyncWrite + Unpin + 'static> Sender<W> {
     pub async fn send_payload_from(&mut self, file: &File, offset: u64) -> Result<u64, SendError> {
         let excuse = Excuse::new(&self.activity);
         let due = self.writer.encoder().payload_remaining();
-        let mut sent = None;
-        if due >= WORTH_BYPASSING && bypass::IS_THERE && tcp_writer(self.write()).is_some() {
-            sent = self.sendfile(file, offset, due).await?;
-        }
+        let sent = match self.socket {
+            Some(socket) if due >= WORTH_BYPASSING && bypass::IS_THERE => {
+                self.sendfile(socket, file, offset, due).await?
+            }
+            _ => None,
+        };
         let sent = match sent {
             Some(sent) => sent,
             None => self.copy_from(file, offset).await?,
@@ -62,12 +62,18 @@ impl<W: AsyncWrite + Unpin + 'static> Sender<W> {
     }
 
     /// `None` when it cannot be done so.
-    async fn sendfile(&mut self, file: &File, offset: u64, due: u64) -> Result<Option<u64>, SendError> {
+    async fn sendfile(
+        &mut self,
+        socket: Socket<W>,
+        file: &File,
+        offset: u64,
+        due: u64,
+    ) -> Result<Option<u64>, SendError> {
         let most = usize::try_from(due).unwrap_or(usize::MAX).min(STEP);
         let write = self.writer.payload_io().await?.inner_mut();
         let sent = poll_fn(|cx| {
             write.poll_send(cx, |write, cx| {
-                let stream = tcp_writer(write).ok_or(io::ErrorKind::Unsupported)?;
+                let stream = socket(write);
                 poll_io(stream, Interest::WRITABLE, cx, || bypass::sendfile(stream, file, offset, most))
             })
         });
@@ -101,13 +107,9 @@ impl<W: AsyncWrite + Unpin + 'static> Sender<W> {
             }
         }
     }
-
-    fn write(&mut self) -> &W {
-        self.writer.io_mut().inner_mut().inner()
-    }
 }
 
-impl<R: AsyncRead + Unpin + 'static> Receiver<R> {
+impl<R: AsyncRead + Unpin> Receiver<R> {
     /// Moves the next bytes of the current file or message into `splice`, if they can go past the program's memory, and
     /// returns how many it holds then, for [`Splice::write_to`]. If it holds any already, no others are moved.
     ///
@@ -147,9 +149,9 @@ impl<R: AsyncRead + Unpin + 'static> Receiver<R> {
         if splice.held > 0 {
             return Ok(splice.held);
         }
-        let Some(most) = self.worth_bypassing() else { return Ok(0) };
+        let Some((socket, most)) = self.worth_bypassing() else { return Ok(0) };
         let Some(pipe) = splice.pipe() else { return Ok(0) };
-        let moved = self.bypass(|stream| pipe.fill(stream, most)).await?;
+        let moved = self.bypass(socket, |stream| pipe.fill(stream, most)).await?;
         splice.held = moved;
         Ok(moved)
     }
@@ -165,28 +167,29 @@ impl<R: AsyncRead + Unpin + 'static> Receiver<R> {
     ///
     /// A dropped future loses nothing that was wanted; call it again.
     pub async fn discard_payload(&mut self, splice: &mut Splice) -> Result<u64, ReceiveError> {
-        let Some(most) = self.worth_bypassing() else { return Ok(0) };
+        let Some((socket, most)) = self.worth_bypassing() else { return Ok(0) };
         let room = splice.room();
-        self.bypass(|stream| bypass::discard(stream, room, most)).await
+        self.bypass(socket, |stream| bypass::discard(stream, room, most)).await
     }
 
-    /// How many bytes of payload can be moved at most, if so many are next that it is worth it.
-    fn worth_bypassing(&self) -> Option<usize> {
+    /// Where payload can be moved from and how many bytes at most, if so many are next that it is worth it.
+    fn worth_bypassing(&self) -> Option<(Socket<R>, usize)> {
         let due = self.buffer.payload_unread();
-        let possible = bypass::IS_THERE && tcp_reader(self.read.inner()).is_some();
-        (possible && due >= WORTH_BYPASSING).then(|| usize::try_from(due).unwrap_or(usize::MAX).min(STEP))
+        let socket = self.socket.filter(|_| due >= WORTH_BYPASSING && bypass::IS_THERE)?;
+        Some((socket, usize::try_from(due).unwrap_or(usize::MAX).min(STEP)))
     }
 
     /// Moves payload by `call` once there is some; 0 at the end of the stream.
     async fn bypass(
         &mut self,
+        socket: Socket<R>,
         mut call: impl FnMut(&TcpStream) -> io::Result<usize>,
     ) -> Result<u64, ReceiveError> {
         self.read.inside_frame(true);
         let waiting = Waiting(self);
         let moved = poll_fn(|cx| {
             waiting.0.read.poll_receive(cx, |read, cx| {
-                let stream = tcp_reader(read).ok_or(io::ErrorKind::Unsupported)?;
+                let stream = socket(read);
                 poll_io(stream, Interest::READABLE, cx, || call(stream))
             })
         });
@@ -197,6 +200,9 @@ impl<R: AsyncRead + Unpin + 'static> Receiver<R> {
         Ok(moved)
     }
 }
+
+/// The TCP socket of a transport that is nothing else.
+pub(crate) type Socket<T> = fn(&T) -> &TcpStream;
 
 /// What payload passes through on its way from a socket to a file: a pipe of the system's, which exists from the first
 /// [`Receiver::splice_payload`] on. Keep one for a file or for many, but not for a connection that only waits.
@@ -430,16 +436,6 @@ fn is_of_transport(error: &io::Error) -> bool {
 
 fn ended() -> SendError {
     SendError::Source(io::ErrorKind::UnexpectedEof.into())
-}
-
-/// The socket, where the transport is nothing else.
-fn tcp_reader<R: 'static>(read: &R) -> Option<&TcpStream> {
-    (read as &dyn Any).downcast_ref::<OwnedReadHalf>().map(AsRef::as_ref)
-}
-
-/// The same, for sending.
-fn tcp_writer<W: 'static>(write: &W) -> Option<&TcpStream> {
-    (write as &dyn Any).downcast_ref::<OwnedWriteHalf>().map(AsRef::as_ref)
 }
 
 /// Bytes that are moved at once, and of the pipe where so much is allowed: system calls do not matter any more, and the

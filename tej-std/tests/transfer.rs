@@ -6,11 +6,11 @@ use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use tej_std::{
-    Config, DecodeErrorKind, Event, Limits, MinRate, ReceiveError, Receiver, SendError, Sender, Splice,
-    Status, Timeouts,
+    Config, Connection, DecodeErrorKind, Event, Limits, MinRate, ReceiveError, Receiver, SendError, Sender,
+    Splice, Status, Timeouts,
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
@@ -20,6 +20,14 @@ async fn tcp() -> (TcpStream, TcpStream) {
     let addr = listener.local_addr().unwrap();
     let (ours, theirs) = tokio::join!(TcpStream::connect(addr), listener.accept());
     (ours.unwrap(), theirs.unwrap().0)
+}
+
+fn sender_over(stream: TcpStream, config: &Config) -> Sender {
+    Connection::from_tcp(stream, config).unwrap().split().1
+}
+
+fn receiver_over(stream: TcpStream, config: &Config) -> Receiver {
+    Connection::from_tcp(stream, config).unwrap().split().0
 }
 
 fn config() -> Config {
@@ -61,9 +69,7 @@ struct Received {
 }
 
 /// Receives all files by splicing where that is possible.
-async fn receive<R: AsyncRead + Unpin + 'static>(
-    receiver: &mut Receiver<R>,
-) -> Result<Received, ReceiveError> {
+async fn receive<R: AsyncRead + Unpin>(receiver: &mut Receiver<R>) -> Result<Received, ReceiveError> {
     let mut received = Received::default();
     let mut splice = Splice::new();
     let mut file: Option<File> = None;
@@ -89,9 +95,7 @@ async fn receive<R: AsyncRead + Unpin + 'static>(
 }
 
 /// Receives and discards everything; the length of what went past memory, and of what did not.
-async fn discard<R: AsyncRead + Unpin + 'static>(
-    receiver: &mut Receiver<R>,
-) -> Result<(u64, u64), ReceiveError> {
+async fn discard<R: AsyncRead + Unpin>(receiver: &mut Receiver<R>) -> Result<(u64, u64), ReceiveError> {
     let mut splice = Splice::new();
     let (mut bypassed, mut seen) = (0, 0);
     loop {
@@ -109,10 +113,7 @@ async fn discard<R: AsyncRead + Unpin + 'static>(
 }
 
 /// Sends a frame of the files, and ends the stream.
-async fn send<W: AsyncWrite + Unpin + 'static>(
-    sender: &mut Sender<W>,
-    sizes: &[u64],
-) -> Result<(), SendError> {
+async fn send<W: AsyncWrite + Unpin>(sender: &mut Sender<W>, sizes: &[u64]) -> Result<(), SendError> {
     sender.start_frame(Status::ZERO, sizes.len().try_into().unwrap()).await?;
     for &size in sizes {
         sender.send_std_file("name", size, &source(size)).await?;
@@ -122,13 +123,11 @@ async fn send<W: AsyncWrite + Unpin + 'static>(
 }
 
 /// Sends the files over the two ends of a transport, and holds what arrives to what was sent.
-async fn exchange<R, W>(write: W, read: R, sizes: &[u64]) -> Received
+async fn exchange<R, W>(mut sender: Sender<W>, mut receiver: Receiver<R>, sizes: &[u64]) -> Received
 where
-    R: AsyncRead + Unpin + 'static,
-    W: AsyncWrite + Unpin + 'static,
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
 {
-    let mut sender = Sender::new(write, &config());
-    let mut receiver = Receiver::new(read, &config());
     let (sent, received) = tokio::join!(send(&mut sender, sizes), receive(&mut receiver));
     sent.unwrap();
     let received = received.unwrap();
@@ -150,14 +149,14 @@ const SIZES: [u64; 24] = [
 async fn files_of_all_sizes_arrive_over_tcp() {
     for &size in &SIZES {
         let (ours, theirs) = tcp().await;
-        exchange(ours.into_split().1, theirs.into_split().0, &[size]).await;
+        exchange(sender_over(ours, &config()), receiver_over(theirs, &config()), &[size]).await;
     }
 }
 
 #[tokio::test]
 async fn files_behind_one_another_arrive_over_tcp() {
     let (ours, theirs) = tcp().await;
-    let received = exchange(ours.into_split().1, theirs.into_split().0, &SIZES).await;
+    let received = exchange(sender_over(ours, &config()), receiver_over(theirs, &config()), &SIZES).await;
     if cfg!(target_os = "linux") {
         let total: u64 = SIZES.iter().sum();
         assert!(received.bypassed > total / 2, "{} of {total} bytes bypassed memory", received.bypassed);
@@ -167,13 +166,15 @@ async fn files_behind_one_another_arrive_over_tcp() {
 #[tokio::test]
 async fn what_cannot_be_bypassed_is_copied() {
     let (write, read) = tokio::io::duplex(100_000);
-    let received = exchange(write, read, &SIZES).await;
+    let received = exchange(Sender::new(write, &config()), Receiver::new(read, &config()), &SIZES).await;
     assert_eq!(received.bypassed, 0);
-    // A transport whose type is not that of a socket's half, though it is one.
+    // A transport that is not known to be a socket's half, though it is one.
     let (ours, theirs) = tcp().await;
-    let (write, read): (Box<dyn AsyncWrite + Unpin>, Box<dyn AsyncRead + Unpin>) =
-        (Box::new(ours.into_split().1), Box::new(theirs.into_split().0));
-    assert_eq!(exchange(write, read, &SIZES).await.bypassed, 0);
+    let (write, read) = (ours.into_split().1, theirs.into_split().0);
+    assert_eq!(
+        exchange(Sender::new(write, &config()), Receiver::new(read, &config()), &SIZES).await.bypassed,
+        0
+    );
 }
 
 // case 26
@@ -182,7 +183,8 @@ async fn short_writes_and_reads_lose_nothing() {
     let (ours, theirs) = tcp().await;
     rustix::net::sockopt::set_socket_send_buffer_size(&ours, 1).unwrap();
     rustix::net::sockopt::set_socket_recv_buffer_size(&theirs, 1).unwrap();
-    exchange(ours.into_split().1, theirs.into_split().0, &[100_001, 300_000, 0, 32_768]).await;
+    exchange(sender_over(ours, &config()), receiver_over(theirs, &config()), &[100_001, 300_000, 0, 32_768])
+        .await;
 }
 
 // case 27
@@ -193,8 +195,8 @@ async fn more_than_4_gib_arrive() {
     let file = tempfile::tempfile().unwrap();
     file.set_len(size).unwrap();
     file.write_all_at(b"the end", size - 7).unwrap();
-    let mut sender = Sender::new(ours.into_split().1, &config());
-    let mut receiver = Receiver::new(theirs.into_split().0, &config());
+    let mut sender = sender_over(ours, &config());
+    let mut receiver = receiver_over(theirs, &config());
     let send = async {
         sender.start_frame(Status::ZERO, 1).await?;
         sender.send_std_file("sparse", size, &file).await?;
@@ -229,10 +231,8 @@ async fn more_than_4_gib_arrive() {
 /// A receiver, and the socket of a peer that has begun a file of 10 MB and sent `sent` bytes of it.
 async fn begun(sent: usize, timeouts: Timeouts) -> (Receiver, TcpStream) {
     let (mut peer, ours) = tcp().await;
-    let mut receiver = Receiver::new(
-        ours.into_split().0,
-        &Config { timeouts, limits: Limits::UNLIMITED, ..Config::default() },
-    );
+    let mut receiver =
+        receiver_over(ours, &Config { timeouts, limits: Limits::UNLIMITED, ..Config::default() });
     peer.write_all(b"\x80\x01\0\0\0\0\0\0\0\x01\0\x01a\0\0\0\0\0\x98\x96\x80").await.unwrap();
     assert!(matches!(receiver.next().await, Ok(Some(Event::FrameStart(_)))));
     assert!(matches!(receiver.next().await, Ok(Some(Event::FileStart { size: 10_000_000, .. }))));
@@ -256,7 +256,7 @@ async fn a_reset_inside_a_file_is_told() {
     }
 
     let (ours, peer) = tcp().await;
-    let mut sender = Sender::new(ours.into_split().1, &config());
+    let mut sender = sender_over(ours, &config());
     let reset = async {
         sleep(Duration::from_millis(100)).await;
         peer.set_zero_linger().unwrap();
@@ -346,7 +346,7 @@ async fn timeouts_hold_for_what_bypasses_memory() {
 
     let (ours, _peer) = tcp().await;
     let timeouts = Timeouts { write: Some(Duration::from_millis(300)), ..Timeouts::PATIENT };
-    let mut sender = Sender::new(ours.into_split().1, &Config { timeouts, ..Config::default() });
+    let mut sender = sender_over(ours, &Config { timeouts, ..Config::default() });
     let sent = send(&mut sender, &[30_000_000]).await;
     assert!(matches!(sent, Err(SendError::Timeout)), "{sent:?}");
 }
@@ -355,8 +355,8 @@ async fn timeouts_hold_for_what_bypasses_memory() {
 async fn a_file_that_shrinks_or_cannot_be_read_is_to_blame() {
     for (size, left) in [(100_000, 0), (100_000, 50_000), (3_000_000, 2_000_000), (100, 99)] {
         let (ours, theirs) = tcp().await;
-        let mut sender = Sender::new(ours.into_split().1, &config());
-        let mut receiver = Receiver::new(theirs.into_split().0, &config());
+        let mut sender = sender_over(ours, &config());
+        let mut receiver = receiver_over(theirs, &config());
         let file = source(size);
         file.set_len(left).unwrap();
         let send = async {
@@ -375,7 +375,7 @@ async fn a_file_that_shrinks_or_cannot_be_read_is_to_blame() {
     }
 
     let (ours, _theirs) = tcp().await;
-    let mut sender = Sender::new(ours.into_split().1, &config());
+    let mut sender = sender_over(ours, &config());
     sender.start_frame(Status::ZERO, 1).await.unwrap();
     let unreadable = File::options().write(true).open("/dev/null").unwrap();
     let sent = sender.send_std_file("unreadable", 100_000, &unreadable).await;
@@ -386,8 +386,8 @@ async fn a_file_that_shrinks_or_cannot_be_read_is_to_blame() {
 async fn a_file_that_grows_is_sent_as_announced() {
     for size in [10, 100_000] {
         let (ours, theirs) = tcp().await;
-        let mut sender = Sender::new(ours.into_split().1, &config());
-        let mut receiver = Receiver::new(theirs.into_split().0, &config());
+        let mut sender = sender_over(ours, &config());
+        let mut receiver = receiver_over(theirs, &config());
         let file = source(2 * size);
         let send = async {
             sender.start_frame(Status::ZERO, 1).await?;
@@ -407,8 +407,8 @@ async fn a_file_that_grows_is_sent_as_announced() {
 async fn dropped_futures_lose_nothing() {
     let (ours, theirs) = tcp().await;
     let sizes = [500_000, 30_000_000, 70_000];
-    let mut sender = Sender::new(ours.into_split().1, &config());
-    let mut receiver = Receiver::new(theirs.into_split().0, &config());
+    let mut sender = sender_over(ours, &config());
+    let mut receiver = receiver_over(theirs, &config());
     let receive = async {
         let mut splice = Splice::new();
         let (mut files, mut dropped) = (Vec::new(), 0);
@@ -498,8 +498,8 @@ async fn a_file_that_is_only_appended_to_receives_as_well() {
 async fn discarding_counts_every_byte() {
     let total = SIZES.iter().sum::<u64>() + 4;
     let (ours, theirs) = tcp().await;
-    let mut sender: Sender<OwnedWriteHalf> = Sender::new(ours.into_split().1, &config());
-    let mut receiver = Receiver::new(theirs.into_split().0, &config());
+    let mut sender = sender_over(ours, &config());
+    let mut receiver = receiver_over(theirs, &config());
     let (sent, discarded) = tokio::join!(send(&mut sender, &SIZES), discard(&mut receiver));
     sent.unwrap();
     let (bypassed, seen) = discarded.unwrap();

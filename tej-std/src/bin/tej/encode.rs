@@ -79,7 +79,7 @@ fn temporary_in(dir: &Path) -> io::Result<NamedTempFile> {
     builder.tempfile_in(dir)
 }
 
-async fn write<W: AsyncWrite + Unpin + 'static>(
+async fn write<W: AsyncWrite + Unpin>(
     outgoing: &Outgoing,
     output: W,
     shown: &str,

@@ -44,7 +44,7 @@ impl<'a> Intake<'a> {
     /// instead.
     ///
     /// A dropped future loses nothing.
-    pub(crate) async fn bypass<R: AsyncRead + Unpin + 'static>(
+    pub(crate) async fn bypass<R: AsyncRead + Unpin>(
         &mut self,
         receiver: &mut Receiver<R>,
     ) -> Result<bool, ReceiveError> {

@@ -88,7 +88,7 @@ impl Outgoing {
     }
 
     /// Sends the frame and returns its length on the wire. Memory does not grow with what is sent.
-    pub(crate) async fn send<W: AsyncWrite + Unpin + 'static>(
+    pub(crate) async fn send<W: AsyncWrite + Unpin>(
         &self,
         sender: &mut Sender<W>,
         reporter: &Reporter,
@@ -202,7 +202,7 @@ impl<'a> SourceFile<'a> {
         Ok(Self { path, file, size: before.len(), before })
     }
 
-    async fn copy<W: AsyncWrite + Unpin + 'static>(
+    async fn copy<W: AsyncWrite + Unpin>(
         self,
         sender: &mut Sender<W>,
         bar: &Progress,

@@ -166,7 +166,7 @@ impl Service {
     }
 
     /// Receives until the peer closes, enough frames have come, or the process is asked to end.
-    async fn receive<R: AsyncRead + Unpin + 'static, W: AsyncWrite + Unpin>(
+    async fn receive<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
         &self,
         conn: u64,
         delivery: Option<Delivery>,
@@ -192,7 +192,7 @@ impl Service {
         Ok(ended)
     }
 
-    async fn frames<R: AsyncRead + Unpin + 'static>(
+    async fn frames<R: AsyncRead + Unpin>(
         &self,
         conn: u64,
         receiver: &mut tej_std::Receiver<R>,

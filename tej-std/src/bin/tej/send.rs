@@ -202,7 +202,7 @@ fn peer_and_files(
 }
 
 /// Sends the frame while receiving whatever comes, until the peer closes.
-async fn exchange<R: AsyncRead + Unpin + 'static, W: AsyncWrite + Unpin + 'static>(
+async fn exchange<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     connection: Connection<R, W>,
     outgoing: &Outgoing,
     replies: u64,
