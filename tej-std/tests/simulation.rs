@@ -108,6 +108,7 @@ struct State {
     attempts: usize,
     partitions: usize,
     open: usize,
+    panics: usize,
     /// How often the server had each frame of each client whole.
     received: BTreeMap<(u8, u8), usize>,
 }
@@ -157,6 +158,10 @@ fn simulate(seed: u64) -> Outcome {
             Ok(false) => {}
             Err(error) => break Err(error.to_string()),
         }
+        let panics = world.with(|state| state.panics);
+        if panics > 0 {
+            break Err(format!("{panics} handlers panicked"));
+        }
         // A partition every two seconds or so, for three seconds or so.
         if random.below(200) == 0 {
             let client = name(u8::try_from(random.below(CLIENTS.into())).unwrap());
@@ -205,8 +210,9 @@ async fn listen(world: World) -> turmoil::Result {
         let (stream, _) = listener.accept().await?;
         let (read, write) = stream.into_split();
         let handler = Receipts(world.clone());
-        world.with(|state| state.open += 1);
+        let open = Open::new(world.clone());
         tokio::spawn(async move {
+            let _open = open;
             let connection = Connection::new(read, write, &config());
             serve(connection, None, handler, &options()).await;
         });
@@ -231,7 +237,25 @@ impl Handler for Receipts {
 
     async fn disconnected(&mut self, _: &Peer, end: &End) {
         self.0.note(&format!("server: {end}"));
-        self.0.with(|state| state.open -= 1);
+    }
+}
+
+/// A connection that the server has; nobody else hears of the panic that ends its task.
+struct Open(World);
+
+impl Open {
+    fn new(world: World) -> Self {
+        world.with(|state| state.open += 1);
+        Self(world)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.with(|state| {
+            state.open -= 1;
+            state.panics += usize::from(thread::panicking());
+        });
     }
 }
 

@@ -2,8 +2,10 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -15,6 +17,7 @@ pub(crate) struct Tej {
     lines: BufReader<Box<dyn Read>>,
     /// What has been read so far.
     pub(crate) events: Vec<Value>,
+    _watchdog: Watchdog,
 }
 
 impl Tej {
@@ -39,14 +42,15 @@ impl Tej {
         let mut child = loop {
             match command.spawn() {
                 // A program that was just copied: a child of another test holds it open until it runs its own.
-                Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
-                    std::thread::sleep(Duration::from_millis(10));
+                Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
+                    thread::sleep(Duration::from_millis(10));
                 }
                 spawned => break spawned.unwrap(),
             }
         };
         let lines = BufReader::new(Box::new(child.stdout.take().unwrap()) as Box<dyn Read>);
-        Self { child, lines, events: Vec::new() }
+        let watchdog = Watchdog::new(&child);
+        Self { child, lines, events: Vec::new(), _watchdog: watchdog }
     }
 
     /// Waits for the `listening` event and returns the address.
@@ -92,7 +96,7 @@ impl Tej {
 
     /// Closes our end of its standard output.
     pub(crate) fn close_output(&mut self) {
-        let (ours, _) = std::io::pipe().unwrap();
+        let (ours, _) = io::pipe().unwrap();
         self.lines = BufReader::new(Box::new(ours));
     }
 
@@ -102,7 +106,7 @@ impl Tej {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            std::thread::sleep(Duration::from_millis(10));
+            thread::sleep(Duration::from_millis(10));
         }
         panic!("still running after 10 s");
     }
@@ -121,6 +125,24 @@ impl Drop for Tej {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Kills a process after five minutes, so that no test waits for it for ever, unless this is dropped before.
+struct Watchdog {
+    _kept: mpsc::Sender<()>,
+}
+
+impl Watchdog {
+    fn new(child: &Child) -> Self {
+        let (kept, dropped) = mpsc::channel();
+        let id = child.id().to_string();
+        thread::spawn(move || {
+            if dropped.recv_timeout(Duration::from_secs(300)) == Err(RecvTimeoutError::Timeout) {
+                let _ = Command::new("kill").args(["-KILL", &id]).status();
+            }
+        });
+        Self { _kept: kept }
     }
 }
 
