@@ -4,13 +4,20 @@
 mod common;
 
 use std::fs;
+use std::future::pending;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{Tej, frame_with};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tej_std::service::{Failed, Frame, Handler, Options, Peer};
+use tej_std::{Admission, Config, Server, Status, connect};
+use tokio::io::AsyncWriteExt;
+use tokio::task::JoinSet;
 
 /// Resident memory of a process, in KiB, without the pages of the program that it runs for the first time.
 fn resident(tej: &mut Tej) -> u64 {
@@ -109,6 +116,92 @@ fn a_thousand_announcements_leave_room_for_a_good_client() {
         assert!(is_served(&addr));
     }
     drop(strangers);
+}
+
+struct Echo;
+
+impl Handler for Echo {
+    async fn received(&mut self, peer: &Peer, frame: &mut Frame<'_>) -> Result<(), Failed> {
+        let message = frame.message().await?;
+        Ok(peer.send_message(Status::ZERO, message).await?)
+    }
+}
+
+/// How long a message takes to a server and back, in microseconds: the median and the 99th percentile of 1,000.
+async fn round_trips(addr: SocketAddr) -> (u128, u128) {
+    let (mut receiver, mut sender) = connect(addr, &Config::default()).await.unwrap().split();
+    let mut took = Vec::new();
+    for number in 0..1000_u32 {
+        let start = Instant::now();
+        sender.send_message(Status::ZERO, &number.to_be_bytes()).await.unwrap();
+        let echo = receiver.next_frame().await.unwrap().unwrap().message().await.unwrap();
+        took.push(start.elapsed().as_micros());
+        assert_eq!(echo, number.to_be_bytes());
+        // So that all of it takes much longer than the strangers' pauses.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    took.sort_unstable();
+    (took[500], took[990])
+}
+
+/// A stranger's connection to the server: silent, in the middle of an announcement, with a byte now and then, or with
+/// pings as fast as they are taken.
+async fn hostile(mut stream: tokio::net::TcpStream, number: usize) {
+    let begun = announcement(1 << 20);
+    let (bytes, pause) = match number % 4 {
+        0 => return pending().await,
+        1 => {
+            stream.write_all(&begun).await.unwrap();
+            return pending().await;
+        }
+        2 => {
+            stream.write_all(&begun).await.unwrap();
+            (b"x".to_vec(), Duration::from_millis(100))
+        }
+        _ => (b"\x82\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0".repeat(10), Duration::from_millis(100)),
+    };
+    // Until the server has had enough of it.
+    while stream.write_all(&bytes).await.is_ok() {
+        tokio::time::sleep(pause).await;
+    }
+    pending::<()>().await;
+}
+
+/// Prints what the strangers cost a good client; the figures depend on the machine, and the strangers take their share of
+/// it as well.
+// case 20
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_good_client_is_answered_while_there_are_a_thousand_hostile_connections() {
+    const HOSTILE: usize = 1000;
+    let limit = getrlimit(Resource::Nofile);
+    // Both ends of each are here.
+    let wanted = Some(limit.maximum.unwrap_or(4096).min(4096)).max(limit.current);
+    setrlimit(Resource::Nofile, Rlimit { current: wanted, maximum: limit.maximum }).unwrap();
+    // Without timeouts, so that the strangers stay however slow the machine is.
+    let config = Config::default();
+    let admission = Admission { per_address: HOSTILE + 10, ..Admission::default() };
+    let server = Arc::new(Server::bind("127.0.0.1:0", config).await.unwrap().with_admission(admission));
+    let addr = server.local_addr().unwrap();
+    let serving = tokio::spawn({
+        let server = Arc::clone(&server);
+        async move { server.serve(|_| Echo, Options::default(), pending()).await }
+    });
+    let alone = round_trips(addr).await;
+    let mut strangers = JoinSet::new();
+    for number in 0..HOSTILE {
+        let stream = tokio::net::TcpStream::connect(addr).await.unwrap();
+        strangers.spawn(hostile(stream, number));
+    }
+    while server.connections() < HOSTILE {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let beside_them = round_trips(addr).await;
+    assert!(server.connections() >= HOSTILE, "the strangers have gone: {}", server.connections());
+    for (what, (median, high)) in [("alone", alone), ("beside 1,000 hostile connections", beside_them)] {
+        println!("a message and its echo, {what}: median {median} µs, 99th percentile {high} µs");
+    }
+    strangers.shutdown().await;
+    serving.abort();
 }
 
 // case 22
