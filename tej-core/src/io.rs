@@ -18,5 +18,5 @@ mod error;
 #[cfg(feature = "embedded-io-async")]
 pub use asynchronous::{FrameReader, FrameWriter};
 pub use decode_buffer::DecodeBuffer;
-pub use encode_buffer::{EncodeBuffer, Interrupted};
+pub use encode_buffer::{EncodeBuffer, Interrupted, Staged};
 pub use error::{ReadError, WriteError};

@@ -19,7 +19,7 @@ use embedded_io::{Error as _, ErrorKind, ErrorType};
 use futures_lite::future::block_on;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tej_core::io::{self, DecodeBuffer, EncodeBuffer, Interrupted, ReadError, WriteError, blocking};
+use tej_core::io::{self, DecodeBuffer, EncodeBuffer, Interrupted, ReadError, Staged, WriteError, blocking};
 use tej_core::{
     DecodeErrorKind, Decoder, EncodeError, Encoder, Event, Limits, MIN_FRAME_LEN, PayloadOverrun, Status,
 };
@@ -107,8 +107,12 @@ fn fed_messages_leave_together() {
 fn a_message_is_staged_only_if_it_leaves_room() {
     for (len, fits) in [(0, false), (17, false), (18, false), (23, false), (24, true), (25, true)] {
         let mut writer = FrameWriter::new(Sink::default(), vec![0; len]);
-        assert_eq!(writer.stage_message(Status::ZERO, b"fiver"), Ok(fits), "{len}");
-        assert_eq!(writer.stage_message(Status::ZERO, b"fiver"), Ok(false), "{len}");
+        assert_eq!(
+            writer.stage_message(Status::ZERO, b"fiver"),
+            Ok(if fits { Staged::Yes } else { Staged::No }),
+            "{len}"
+        );
+        assert_eq!(writer.stage_message(Status::ZERO, b"fiver"), Ok(Staged::No), "{len}");
         block_on(writer.push()).unwrap();
         let sent = if fits { frame(0, &[], b"fiver").wire() } else { Vec::new() };
         assert_eq!(writer.sink().bytes(), sent, "{len}");
@@ -130,7 +134,7 @@ fn no_message_is_staged_inside_a_frame_or_after_a_failure() {
         Sink { bad: Some((0, Err(ErrorKind::BrokenPipe))), ..Sink::default() },
         vec![0; 100],
     );
-    assert_eq!(writer.stage_message(Status::ZERO, b"m"), Ok(true));
+    assert_eq!(writer.stage_message(Status::ZERO, b"m"), Ok(Staged::Yes));
     block_on(writer.push()).unwrap_err();
     assert_eq!(writer.stage_message(Status::ZERO, b"m"), Err(EncodeError::Aborted));
     assert_eq!(block_on(writer.feed_message(Status::ZERO, b"m")), Err(WriteError::Interrupted));
@@ -1084,7 +1088,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]> + Clone> FrameWriter<B> {
         self.compare(result, |blocking| blocking.send_message(status, message))
     }
 
-    fn stage_message(&mut self, status: Status, message: &[u8]) -> Result<bool, EncodeError> {
+    fn stage_message(&mut self, status: Status, message: &[u8]) -> Result<Staged, EncodeError> {
         let staged = self.asynchronous.stage_message(status, message);
         self.compare(staged, |blocking| blocking.stage_message(status, message))
     }

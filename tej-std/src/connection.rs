@@ -7,13 +7,15 @@ use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use embedded_io_adapters::tokio_1::FromTokio;
-use tej_core::io::{DecodeBuffer, FrameWriter, ReadError};
+use tej_core::io::{DecodeBuffer, FrameWriter, ReadError, Staged};
 use tej_core::{Decoder, EncodeError, EventSpan, Frame, MIN_FRAME_LEN};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::time::timeout;
 
 use crate::idle::{Activity, IdleRead, IdleWrite};
 use crate::transfer::Socket;
@@ -312,6 +314,17 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
         size: u64,
         source: &mut (impl AsyncRead + Unpin),
     ) -> Result<(), SendError> {
+        self.send_file_of(name, size, source, None).await
+    }
+
+    /// [`send_file`](Self::send_file) of a source that has `patience` for each read.
+    pub(crate) async fn send_file_of(
+        &mut self,
+        name: &str,
+        size: u64,
+        source: &mut (impl AsyncRead + Unpin),
+        patience: Option<Duration>,
+    ) -> Result<(), SendError> {
         let excuse = Excuse::new(&self.activity);
         self.start_file(name, size).await?;
         loop {
@@ -320,7 +333,12 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
                 excuse.stands();
                 return Ok(());
             }
-            match source.read(space).await {
+            let read = source.read(space);
+            let read = match patience {
+                Some(patience) => timeout(patience, read).await.unwrap_or_else(|_| Err(stalled())),
+                None => read.await,
+            };
+            match read {
                 Ok(0) => return Err(SendError::Source(io::ErrorKind::UnexpectedEof.into())),
                 Ok(n) => self.commit_payload(n)?,
                 Err(error) => return Err(SendError::Source(error)),
@@ -359,7 +377,7 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
     ///
     /// As for [`start_frame`](Self::start_frame).
     pub async fn feed_message(&mut self, status: Status, message: &[u8]) -> Result<(), SendError> {
-        if self.stage_message(status, message)? {
+        if self.stage_message(status, message)? == Staged::Yes {
             return Ok(());
         }
         let _excuse = Excuse::new(&self.activity);
@@ -367,15 +385,15 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
     }
 
     /// [`feed_message`](Self::feed_message) if nothing has to be written for it: without a future, for as many messages as
-    /// there can be. `false`: nothing was done, for the stage would be full.
+    /// there can be.
     ///
     /// ```
     /// # async fn example(mut sender: tej_std::Sender) -> Result<(), tej_std::SendError> {
-    /// use tej_std::Status;
+    /// use tej_std::{Staged, Status};
     ///
     /// for reading in 0..1_000_000_u32 {
     ///     let message = reading.to_be_bytes();
-    ///     if !sender.stage_message(Status::ZERO, &message)? {
+    ///     if sender.stage_message(Status::ZERO, &message)? == Staged::No {
     ///         sender.feed_message(Status::ZERO, &message).await?;
     ///     }
     /// }
@@ -387,9 +405,9 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
     ///
     /// As for [`start_frame`](Self::start_frame).
     #[inline]
-    pub fn stage_message(&mut self, status: Status, message: &[u8]) -> Result<bool, SendError> {
-        if self.writer.stage_message(status, message)? {
-            return Ok(true);
+    pub fn stage_message(&mut self, status: Status, message: &[u8]) -> Result<Staged, SendError> {
+        if self.writer.stage_message(status, message)? == Staged::Yes {
+            return Ok(Staged::Yes);
         }
         self.make_room((MIN_FRAME_LEN + 1).saturating_add(message.len()));
         Ok(self.writer.stage_message(status, message)?)
@@ -505,6 +523,10 @@ impl<W> fmt::Debug for Sender<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sender").finish_non_exhaustive()
     }
+}
+
+fn stalled() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "a source has yielded nothing for as long as a write may wait")
 }
 
 /// Storage for file names that takes memory only once a read has cut a name in two; most connections never do.

@@ -15,17 +15,19 @@ mod outgoing;
 pub mod serial;
 mod server;
 pub mod service;
+mod tcp;
 #[cfg(feature = "tls")]
 pub mod tls;
 mod transfer;
 
 pub use admission::{Admission, Cap, Place};
-pub use client::{Client, Redial};
+pub use client::{Backoff, Client};
 pub use config::{Config, MinRate, Timeouts};
 pub use connection::{Connection, Receiver, Sender};
 pub use error::{ReceiveError, SendError};
 pub use frame::{IncomingFile, IncomingFrame};
 pub use outgoing::{IntoBytes, NotRegular, OutgoingFrame, open_regular};
 pub use server::{Server, Trouble, connect};
+pub use tej_core::io::Staged;
 pub use tej_core::{self as core, DecodeError, DecodeErrorKind, Event, Frame, FrameHeader, Limits, Status};
 pub use transfer::Splice;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::SinkExt;
-use tej_std::{Config, Connection, Event, Receiver, Status};
+use tej_std::{Config, Connection, Event, Receiver, Staged, Status};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
@@ -70,7 +70,7 @@ pub(crate) fn send(codec: &str, way: &str, count: &str, addr: &str) -> Result<()
                     }
                     Way::Batched => {
                         for _ in 0..count {
-                            if !sender.stage_message(Status::ZERO, &MESSAGE)? {
+                            if sender.stage_message(Status::ZERO, &MESSAGE)? == Staged::No {
                                 sender.feed_message(Status::ZERO, &MESSAGE).await?;
                             }
                         }

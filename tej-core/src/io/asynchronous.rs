@@ -4,7 +4,7 @@ use core::borrow::Borrow;
 
 use embedded_io_async::{Read, Write};
 
-use super::{DecodeBuffer, EncodeBuffer, ReadError, WriteError, encode_buffer::Then};
+use super::{DecodeBuffer, EncodeBuffer, ReadError, Staged, WriteError, encode_buffer::Then};
 use crate::{Decoder, EncodeError, Encoder, Event, Limits, MIN_FRAME_LEN, PayloadOverrun, Status};
 
 /// Reads [`Event`]s from a transport through a buffer of the caller's.
@@ -322,7 +322,7 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> FrameWriter<W, B> {
     /// As for [`send_message`](Self::send_message).
     pub async fn feed_message(&mut self, status: Status, message: &[u8]) -> Result<(), WriteError<W::Error>> {
         self.buffer.encoder_mut()?;
-        if self.buffer.stage_message(status, message)? {
+        if self.buffer.stage_message(status, message)? == Staged::Yes {
             return Ok(());
         }
         let mut head = [0; MIN_FRAME_LEN];
@@ -331,13 +331,13 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> FrameWriter<W, B> {
     }
 
     /// [`feed_message`](Self::feed_message) if nothing has to be written for it, which takes more room in the stage than the
-    /// frame has bytes. `false`: nothing was done.
+    /// frame has bytes.
     ///
     /// # Errors
     ///
     /// Those of [`Encoder::message_frame`]; [`EncodeError::Aborted`] when the writer is interrupted. Nothing is staged.
     #[inline]
-    pub fn stage_message(&mut self, status: Status, message: &[u8]) -> Result<bool, EncodeError> {
+    pub fn stage_message(&mut self, status: Status, message: &[u8]) -> Result<Staged, EncodeError> {
         self.buffer.stage_message(status, message)
     }
 

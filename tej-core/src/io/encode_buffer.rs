@@ -148,27 +148,28 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> EncodeBuffer<B> {
         }
     }
 
-    /// Stages a whole frame without files if it leaves room in the stage: the short way for many small ones. `false`:
-    /// nothing was done.
+    /// Stages a whole frame without files if it leaves room in the stage: the short way for many small ones.
     ///
     /// # Errors
     ///
     /// Those of [`Encoder::message_frame`]; [`EncodeError::Aborted`] after an interrupted write. Nothing is staged.
     #[inline]
-    pub fn stage_message(&mut self, status: Status, message: &[u8]) -> Result<bool, EncodeError> {
+    pub fn stage_message(&mut self, status: Status, message: &[u8]) -> Result<Staged, EncodeError> {
         if self.interrupted {
             return Err(EncodeError::Aborted);
         }
         let space = self.stage.as_mut().get_mut(self.staged..).unwrap_or_default();
-        let Some((head, space)) = space.split_first_chunk_mut::<MIN_FRAME_LEN>() else { return Ok(false) };
+        let Some((head, space)) = space.split_first_chunk_mut::<MIN_FRAME_LEN>() else {
+            return Ok(Staged::No);
+        };
         if message.len() >= space.len() {
-            return Ok(false);
+            return Ok(Staged::No);
         }
         let space = space.get_mut(..message.len()).unwrap_or_default();
         self.encoder.message_frame(status, message.len() as u64, head)?;
         space.copy_from_slice(message);
         self.staged = self.staged.saturating_add(MIN_FRAME_LEN).saturating_add(message.len());
-        Ok(true)
+        Ok(Staged::Yes)
     }
 
     /// What is to be written next: the staged bytes, if there are any, else `piece`. Empty when all is written.
@@ -270,6 +271,17 @@ pub(super) enum Then {
     Stage,
     /// They go to the transport.
     Push,
+}
+
+/// Whether a message was staged; if not, nothing was done for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[must_use = "a message that was not staged has to be fed or sent"]
+pub enum Staged {
+    /// It was.
+    Yes,
+    /// There was no room.
+    No,
 }
 
 /// An earlier write failed or was dropped before it was done: the connection can only be closed.
