@@ -1,6 +1,7 @@
 //! The client's side: one peer, connected to again and again.
 
-use std::fmt::Display;
+use std::error::Error;
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -12,9 +13,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::Instrument;
 
-use crate::server::connect_tcp;
 use crate::service::{self, Handler, Options};
-use crate::{Config, Connection};
+use crate::{Config, Connection, tcp};
 
 /// Connects to one peer, and stays connected: what [`Server`](crate::Server) is at the other end. For a single connection
 /// [`connect`](crate::connect) is enough.
@@ -43,27 +43,29 @@ use crate::{Config, Connection};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
 pub struct Client {
     address: String,
     config: Config,
-    redial: Redial,
+    backoff: Backoff,
+    watch: Option<Box<Watch>>,
 }
+
+type Watch = dyn Fn(&(dyn Error + 'static)) + Send + Sync;
 
 /// How long a [`Client`] waits before it connects again: at first, then twice as long each time, up to the longest, and
 /// always up to a quarter less by chance, so that the clients of a server that was away do not all come back at once.
 ///
-/// It starts again with the first only after a connection that lasted for the longest, so that a peer which accepts and
-/// closes is not stormed.
+/// It starts again with the first only after a connection that lasted for the longest, from its beginning until the peer is
+/// no longer listened to, so that a peer which accepts and closes is not stormed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Redial {
+pub struct Backoff {
     /// The first wait.
     pub first: Duration,
     /// The longest.
     pub longest: Duration,
 }
 
-impl Default for Redial {
+impl Default for Backoff {
     /// A quarter of a second, up to 30 seconds: soon back after a glitch, and two attempts a minute at a server that is
     /// down.
     fn default() -> Self {
@@ -74,13 +76,22 @@ impl Default for Redial {
 impl Client {
     /// A client of the peer at `address`, HOST:PORT, which is resolved anew for each connection.
     pub fn new(address: impl Into<String>, config: Config) -> Self {
-        Self { address: address.into(), config, redial: Redial::default() }
+        Self { address: address.into(), config, backoff: Backoff::default(), watch: None }
     }
 
     /// Changes how long it waits before it connects again.
     #[must_use]
-    pub fn with_redial(mut self, redial: Redial) -> Self {
-        self.redial = redial;
+    pub fn with_backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
+    /// Has `watch` told why it could not connect, which is logged as well: an [`io::Error`] or, over TLS, a
+    /// `tls::HandshakeError`. It is tried again in any case, also where that will not help, as with a name that does not
+    /// exist or a peer that is somebody else: then end it by what `shutdown` waits for.
+    #[must_use]
+    pub fn with_watch(mut self, watch: impl Fn(&(dyn Error + 'static)) + Send + Sync + 'static) -> Self {
+        self.watch = Some(Box::new(watch));
         self
     }
 
@@ -102,8 +113,13 @@ impl Client {
     /// be made, until `shutdown` is ready. Then it lets the connection end with the frame that it is at and send what is
     /// queued, and gives it up after [`Options::shutdown`].
     ///
-    /// Why a connection ended, [`Handler::disconnected`] is told; why there was none, is logged. A handler that panics
-    /// takes down its own connection alone.
+    /// Why a connection ended, [`Handler::disconnected`] is told; why there was none, [`with_watch`](Self::with_watch). A
+    /// handler that panics takes down its own connection alone; `handler`, when it panics, the client. What was queued for
+    /// a connection and not sent before it was over, is gone with it.
+    ///
+    /// A peer that is gone without a word is noticed after [`Timeouts::lost`](crate::Timeouts::lost), and before that by
+    /// what is sent; one whose program hangs, by [`Timeouts::idle`](crate::Timeouts::idle) alone, for which it has to send
+    /// pings.
     ///
     /// # Cancel safety
     ///
@@ -115,7 +131,7 @@ impl Client {
         shutdown: impl Future<Output = ()>,
     ) {
         let connect = || async {
-            let stream = connect_tcp(&self.address, &self.config).await?;
+            let stream = tcp::connect(&self.address, &self.config).await?;
             let peer = stream.peer_addr()?;
             Ok::<_, io::Error>((Connection::from_tcp(stream, &self.config)?, peer))
         };
@@ -134,7 +150,7 @@ impl Client {
         use crate::tls::HandshakeError;
 
         let connect = || async {
-            let stream = connect_tcp(&self.address, &self.config).await.map_err(HandshakeError::Connect)?;
+            let stream = tcp::connect(&self.address, &self.config).await.map_err(HandshakeError::Connect)?;
             let peer = stream.peer_addr().map_err(HandshakeError::Connect)?;
             stream.set_nodelay(true).map_err(HandshakeError::Connect)?;
             let host = self.address.rsplit_once(':').map_or(self.address.as_str(), |(host, _)| host);
@@ -153,12 +169,12 @@ impl Client {
         C: Future<Output = Result<(Connection<R, W>, SocketAddr), E>>,
         R: AsyncRead + Send + Unpin + 'static,
         W: AsyncWrite + Send + Unpin + 'static,
-        E: Display,
+        E: Error + 'static,
         H: Handler + 'static,
     {
         let (stopping, stop) = watch::channel(false);
         let mut shutdown = std::pin::pin!(shutdown);
-        let mut wait = self.redial.first;
+        let mut wait = self.backoff.first.min(self.backoff.longest);
         loop {
             let connected = tokio::select! {
                 biased;
@@ -189,18 +205,33 @@ impl Client {
                             return task.shutdown().await;
                         }
                     }
-                    if since.elapsed() >= self.redial.longest {
-                        wait = self.redial.first;
+                    if since.elapsed() >= self.backoff.longest {
+                        wait = self.backoff.first.min(self.backoff.longest);
                     }
                 }
-                Err(error) => tracing::warn!("cannot connect to {}: {error}; trying again", self.address),
+                Err(error) => {
+                    tracing::warn!("cannot connect to {}: {error}; trying again", self.address);
+                    if let Some(watch) = &self.watch {
+                        watch(&error);
+                    }
+                }
             }
             tokio::select! {
                 biased;
                 () = &mut shutdown => return,
                 () = sleep(wait.mul_f64(1.0 - fastrand::f64() / 4.0)) => {}
             }
-            wait = wait.saturating_mul(2).min(self.redial.longest);
+            wait = wait.saturating_mul(2).max(SHORTEST_WAIT).min(self.backoff.longest);
         }
     }
 }
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, backoff, .. } = self;
+        f.debug_struct("Client").field("address", address).field("backoff", backoff).finish_non_exhaustive()
+    }
+}
+
+/// What a wait of nothing is doubled to.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);

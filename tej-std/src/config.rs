@@ -61,14 +61,20 @@ pub struct Timeouts {
     pub idle: Option<Duration>,
     /// How long may be waited for a frame, from its first byte to its last.
     pub frame: Option<Duration>,
-    /// How slowly the bytes of a frame may come.
+    /// How slowly the bytes of a frame may come. There is no such thing for those that we send: a peer that takes one now
+    /// and then is waited for.
     pub min_rate: Option<MinRate>,
-    /// How long a write may make no progress, whatever is received meanwhile.
+    /// How long a write may make no progress, whatever is received meanwhile; and how long a reader in an
+    /// [`OutgoingFrame`](crate::OutgoingFrame) may yield nothing, for all other frames wait for it.
     pub write: Option<Duration>,
+    /// How long a peer may be gone, it or the line, until that is noticed even if nothing is to be sent: TCP asks a peer that
+    /// says nothing whether it is there (keep-alive), in whole seconds. Reading fails then. It is no sign of life that
+    /// the other timeouts would count, and costs a packet or two in that time.
+    pub lost: Option<Duration>,
 }
 
 impl Timeouts {
-    /// For peers one knows, which may be silent for days: only connecting and a handshake have to end.
+    /// For peers one knows, which may be silent for days, but not gone: only connecting and a handshake have to end.
     pub const PATIENT: Self = Self {
         connect: Some(CONNECT),
         handshake: Some(HANDSHAKE),
@@ -76,6 +82,7 @@ impl Timeouts {
         frame: None,
         min_rate: None,
         write: None,
+        lost: Some(LOST),
     };
 
     /// For strangers: a minute of silence, or less than 1 KiB/s inside a frame after half a minute, ends it.
@@ -117,5 +124,8 @@ impl MinRate {
 
 /// Five attempts of TCP to reach a machine, a second apart and then twice as long each (RFC 6298), take 31 s.
 const CONNECT: Duration = Duration::from_secs(30);
+/// Short of the five minutes after which many a router forgets a connection without traffic, and long enough for a line
+/// that comes back.
+const LOST: Duration = Duration::from_secs(120);
 /// Long enough for a slow device on a slow link, which computes for a second or two.
 const HANDSHAKE: Duration = Duration::from_secs(10);

@@ -47,6 +47,10 @@ impl Activity {
         Arc::new(Self { timeouts, state: Mutex::new(state) })
     }
 
+    pub(crate) fn timeouts(&self) -> &Timeouts {
+        &self.timeouts
+    }
+
     /// The peer's time stands still from here on: we are sending.
     pub(crate) fn sending(&self) {
         self.state().peers_time.set(|time| time.sending = true);
@@ -111,9 +115,13 @@ impl PeersTime {
         self.spent.saturating_add(self.since.map_or(Duration::ZERO, |since| since.elapsed()))
     }
 
-    /// When it shows `time`, if it goes on from now on.
+    /// When it shows `time`, if it goes on; while it stands, when to look again.
     fn shows(&self, time: Duration) -> Instant {
-        after(self.since.unwrap_or_else(Instant::now), time.saturating_sub(self.spent))
+        let missing = time.saturating_sub(self.spent);
+        match self.since {
+            Some(since) => after(since, missing),
+            None => after(Instant::now(), missing.max(STANDING_NAP)),
+        }
     }
 }
 
@@ -373,6 +381,9 @@ impl From<Expired> for io::Error {
 fn after(start: Instant, duration: Duration) -> Instant {
     start.checked_add(duration).unwrap_or_else(|| start + Duration::from_secs(30 * 365 * 86_400))
 }
+
+/// How often a clock that stands is looked at: nobody says when it goes on.
+const STANDING_NAP: Duration = Duration::from_millis(250);
 
 /// A deadline that moves all the time is looked at no more often than this.
 const SHORTEST_NAP: Duration = Duration::from_millis(5);

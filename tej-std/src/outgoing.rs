@@ -149,7 +149,10 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
             match source {
                 Source::Bytes(content) => self.send_file(&name, size, &mut &content[..]).await?,
                 Source::File(file) => self.send_std_file(&name, size, &file).await?,
-                Source::Reader(mut reader) => self.send_file(&name, size, &mut reader).await?,
+                Source::Reader(mut reader) => {
+                    let patience = self.activity.timeouts().write;
+                    self.send_file_of(&name, size, &mut reader, patience).await?;
+                }
             }
         }
         self.finish_frame(&frame.message).await

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::admission::{Admission, Cap, Gate, Place};
-use crate::{Config, Connection};
+use crate::{Config, Connection, tcp};
 
 /// Accepts TEJ connections over TCP: as many at a time as its [`Admission`] says.
 ///
@@ -87,7 +87,7 @@ impl Server {
         self.gate.connections()
     }
 
-    /// Waits for the next peer that there is room for. Others are closed at once.
+    /// Waits for the next peer that there is room for. Others are reset at once.
     ///
     /// A peer that is gone again or that a firewall forbids, and a lack of file descriptors or memory, are waited out.
     ///
@@ -125,8 +125,15 @@ impl Server {
         loop {
             match self.listener.accept().await {
                 Ok((stream, peer)) => match self.gate.enter(peer.ip()) {
-                    Ok(place) => return Ok((stream, peer, place)),
-                    Err(cap) => self.report(Trouble::Refused { peer, cap }),
+                    Ok(place) => match tcp::notice_loss(&stream, &self.config) {
+                        Ok(()) => return Ok((stream, peer, place)),
+                        // It is gone already.
+                        Err(error) => self.report(Trouble::Accept(&error)),
+                    },
+                    Err(cap) => {
+                        tcp::reset(stream);
+                        self.report(Trouble::Refused { peer, cap });
+                    }
                 },
                 Err(error) if is_of_one_peer(&error) => self.report(Trouble::Accept(&error)),
                 Err(error) if is_want_of_resources(&error) => {
@@ -185,7 +192,7 @@ impl fmt::Display for Trouble<'_> {
     }
 }
 
-/// Connects to a peer: the client's side.
+/// Connects to a peer: the client's side. Where a name has several addresses, the first that answers is taken.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -203,16 +210,7 @@ impl fmt::Display for Trouble<'_> {
 /// The address cannot be resolved, nobody accepts there, or not within
 /// [`Timeouts::connect`](crate::Timeouts::connect).
 pub async fn connect(addr: impl ToSocketAddrs, config: &Config) -> io::Result<Connection> {
-    Connection::from_tcp(connect_tcp(addr, config).await?, config)
-}
-
-/// The part of [`connect`] that is not TEJ.
-pub(crate) async fn connect_tcp(addr: impl ToSocketAddrs, config: &Config) -> io::Result<TcpStream> {
-    let connecting = TcpStream::connect(addr);
-    match config.timeouts.connect {
-        Some(limit) => timeout(limit, connecting).await.map_err(|_| io::ErrorKind::TimedOut)?,
-        None => connecting.await,
-    }
+    Connection::from_tcp(tcp::connect(addr, config).await?, config)
 }
 
 /// Whether accepting failed for what concerns one connection.

@@ -402,13 +402,15 @@ where
     let (closing, closed) = watch::channel(false);
     let (finishing, finish) = watch::channel(false);
     let peer = Peer { address, queue, closing };
-    let mut write = std::pin::pin!(write(sender, frames, options.ping_interval, finish));
+    // A task of its own: beside a receiver that always has something to do it would hardly get a turn. It ends with us.
+    let mut writer = JoinSet::new();
+    writer.spawn(write(sender, frames, options.ping_interval, finish).in_current_span());
     let (end, failed) = {
         let mut read = std::pin::pin!(read(&mut receiver, &mut handler, &peer, options, [stop, closed]));
         tokio::select! {
             biased;
             end = &mut read => (end, None),
-            result = &mut write => {
+            result = written(&mut writer) => {
                 // What failed is the peer or the line, and what came before that is still handled to its end; or it is
                 // ours to end the connection.
                 if !matches!(result, Err(SendError::Closed | SendError::Io(_))) {
@@ -419,17 +421,32 @@ where
         }
     };
     let (end, lingers) = match failed {
-        Some(Err(error)) => (End::Send(error), false),
+        // A handler that gives up because it cannot send says nothing new.
+        Some(Err(error)) => match end {
+            End::Handler(failed) if !failed.is::<Gone>() => (End::Handler(failed), false),
+            _ => (End::Send(error), false),
+        },
         Some(Ok(())) => (end, true),
         None => {
             // What was queued before the end still goes: a peer may have ended its direction alone. One that pushes
             // before it reads has to be read from, or neither goes on.
             finishing.send_replace(true);
-            let passing = async { while let Ok(1..) = pass(&mut receiver).await {} };
+            let passing = async {
+                loop {
+                    match pass(&mut receiver).await {
+                        Ok(0) => return Ok(()),
+                        Ok(_) => {}
+                        Err(error) => return Err(SendError::from_transport(error)),
+                    }
+                }
+            };
             let sent = tokio::select! {
                 biased;
-                sent = &mut write => sent,
-                () = passing => (&mut write).await,
+                sent = written(&mut writer) => sent,
+                passed = passing => match passed {
+                    Ok(()) => written(&mut writer).await,
+                    Err(error) => Err(error),
+                },
             };
             match sent {
                 Ok(()) => (end, true),
@@ -438,6 +455,7 @@ where
             }
         }
     };
+    drop(writer);
     let linger = async {
         if lingers {
             linger(&mut receiver).await;
@@ -445,6 +463,19 @@ where
     };
     tokio::join!(handler.disconnected(&peer, &end), linger);
     end
+}
+
+/// What the writer came to, once it is done.
+async fn written(writer: &mut JoinSet<Result<(), SendError>>) -> Result<(), SendError> {
+    match writer.join_next().await {
+        Some(Ok(result)) => result,
+        Some(Err(error)) => match error.try_into_panic() {
+            // Of a reader that the handler has queued: it fares as if the handler itself had panicked.
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(SendError::Interrupted),
+        },
+        None => Err(SendError::Interrupted),
+    }
 }
 
 /// Reads on for a while after our direction was ended. TCP that is closed with bytes unread, or gets more of them,
@@ -564,9 +595,12 @@ async fn write<W: AsyncWrite + Unpin>(
             None => break,
         }
     }
-    while let Some(frame) = frames.recv().await {
+    // Not `recv`, which waits for whoever has been given room and does not use it.
+    while let Ok(frame) = frames.try_recv() {
         sender.send_frame(frame).await?;
     }
+    // Those that wait for room learn that there will be none.
+    drop(frames);
     sender.shutdown().await
 }
 

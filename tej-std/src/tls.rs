@@ -78,8 +78,7 @@ pub use self::identity::{Fingerprint, Identity, NotAFingerprint};
 use self::pinned::Pinned;
 pub use self::watched::Watched;
 use crate::idle::Activity;
-use crate::server::connect_tcp;
-use crate::{Config, Connection};
+use crate::{Config, Connection, tcp};
 
 /// A connection over TLS.
 pub type TlsConnection<S = TcpStream> =
@@ -239,7 +238,7 @@ impl Connector {
     pub async fn connect(&self, addr: &str, config: &Config) -> Result<TlsConnection, HandshakeError> {
         let host = addr.rsplit_once(':').map_or(addr, |(host, _)| host);
         let name = server_name(host).map_err(HandshakeError::Connect)?;
-        let stream = connect_tcp(addr, config).await.map_err(HandshakeError::Connect)?;
+        let stream = tcp::connect(addr, config).await.map_err(HandshakeError::Connect)?;
         stream.set_nodelay(true).map_err(HandshakeError::Connect)?;
         self.handshake(stream, name, config).await
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tej_std::service::{End, Failed, Frame, Handler, Options, Peer};
-use tej_std::{Client, Config, Connection, Event, Redial, Status};
+use tej_std::{Backoff, Client, Config, Connection, Event, Status};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -44,10 +44,10 @@ impl Handler for Diary {
     }
 }
 
-const SOON: Redial = Redial { first: Duration::from_millis(1), longest: Duration::from_millis(10) };
+const SOON: Backoff = Backoff { first: Duration::from_millis(1), longest: Duration::from_millis(10) };
 
 fn client(addr: SocketAddr) -> Client {
-    Client::new(addr.to_string(), Config::default()).with_redial(SOON)
+    Client::new(addr.to_string(), Config::default()).with_backoff(SOON)
 }
 
 async fn accept(listener: &TcpListener) -> Connection {
@@ -101,13 +101,35 @@ async fn a_client_connects_again_after_each_end_and_each_refusal() {
     assert!(matches!(lines[7..].join(",").as_str(), "" | "connected,shut down"), "{lines:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_wait_of_nothing_grows_as_well_and_each_failure_is_told() {
+    // Bound and not listened on: nobody else gets it, and everybody is refused.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let backoff = Backoff { first: Duration::ZERO, longest: Duration::from_secs(1) };
+    let failures = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&failures);
+    let client = Client::new(socket.local_addr().unwrap().to_string(), Config::default())
+        .with_backoff(backoff)
+        .with_watch(move |error| {
+            let error: &std::io::Error = error.downcast_ref().unwrap();
+            told.lock().unwrap().push(error.kind());
+        });
+    let shutdown = tokio::time::sleep(Duration::from_secs(60));
+    client.serve(|| -> Diary { panic!("nobody listens there") }, Options::default(), shutdown).await;
+    let failures = failures.lock().unwrap();
+    assert!(failures.iter().all(|kind| *kind == std::io::ErrorKind::ConnectionRefused), "{failures:?}");
+    // Eleven until a second is reached, and then one in three quarters of a second at most.
+    assert!((60..100).contains(&failures.len()), "{} attempts", failures.len());
+}
+
 #[tokio::test]
 async fn a_shutdown_ends_a_client_that_waits() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     drop(listener);
-    let redial = Redial { first: Duration::from_secs(3600), longest: Duration::from_secs(3600) };
-    let client = Client::new(addr.to_string(), Config::default()).with_redial(redial);
+    let backoff = Backoff { first: Duration::from_secs(3600), longest: Duration::from_secs(3600) };
+    let client = Client::new(addr.to_string(), Config::default()).with_backoff(backoff);
     let shutdown = tokio::time::sleep(Duration::from_millis(30));
     client.serve(|| -> Diary { panic!("nobody listens there") }, Options::default(), shutdown).await;
 }

@@ -725,18 +725,22 @@ async fn connections_over_the_caps_are_closed_and_those_below_are_served() {
             open.push((receiver, sender));
         }
         for _ in 0..3 {
-            let (mut receiver, _sender) = connect(running.address, &Config::default()).await.unwrap().split();
-            assert!(!matches!(receiver.next_frame().await, Ok(Some(_))), "it was served");
+            // Told by a reset, be it while it still connects.
+            if let Ok(connection) = connect(running.address, &Config::default()).await {
+                let (mut receiver, _sender) = connection.split();
+                assert!(matches!(receiver.next_frame().await, Err(ReceiveError::Io(_))), "it was served");
+            }
         }
         assert_eq!(refused.load(Ordering::Relaxed), 3);
         // One goes, one comes.
         drop(open.pop());
         let again = async {
             loop {
-                let (mut receiver, sender) =
-                    connect(running.address, &Config::default()).await.unwrap().split();
-                if let Ok(Some(_)) = receiver.next_frame().await {
-                    break sender;
+                if let Ok(connection) = connect(running.address, &Config::default()).await {
+                    let (mut receiver, sender) = connection.split();
+                    if let Ok(Some(_)) = receiver.next_frame().await {
+                        break sender;
+                    }
                 }
                 sleep(Duration::from_millis(10)).await;
             }
@@ -771,3 +775,155 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 const DEFAULT: Options =
     Options { queue: 16, ping_interval: None, pings_per_second: 10, shutdown: Duration::from_secs(10) };
+
+/// Takes its time over each piece of a file, on the processor.
+struct Busy(Mutex<Option<oneshot::Sender<Peer>>>);
+
+impl Handler for Busy {
+    async fn connected(&mut self, peer: &Peer) -> Result<(), Failed> {
+        if let Some(given) = self.0.lock().unwrap().take() {
+            let _ = given.send(peer.clone());
+        }
+        Ok(())
+    }
+
+    async fn received(&mut self, _: &Peer, frame: &mut Frame<'_>) -> Result<(), Failed> {
+        while let Some(mut file) = frame.next_file().await? {
+            let mut piece = vec![0; 64 * 1024];
+            while file.read(&mut piece).await? > 0 {
+                std::thread::sleep(Duration::from_micros(500));
+            }
+        }
+        Ok(())
+    }
+}
+
+// case 36
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_queued_is_sent_beside_an_upload_that_never_pauses() {
+    const MESSAGES: usize = 300;
+    let server = local().await;
+    let addr = server.local_addr().unwrap();
+    let (give, given) = oneshot::channel();
+    let give = Mutex::new(Some(give));
+    let serve = server.serve(move |_| Busy(Mutex::new(give.lock().unwrap().take())), DEFAULT, pending());
+    let (mut receiver, mut sender) = connect(addr, &Config::default()).await.unwrap().split();
+    let upload = async {
+        sender.start_frame(Status::ZERO, 1).await.unwrap();
+        sender.send_file("endless", 1 << 40, &mut tokio::io::repeat(7)).await.unwrap();
+    };
+    let talk = async {
+        let peer = given.await.unwrap();
+        for number in 0..MESSAGES {
+            peer.send(message(&number.to_string())).await.unwrap();
+            let received = receiver.next_frame().await.unwrap().unwrap().message().await.unwrap();
+            assert_eq!(received, number.to_string().as_bytes());
+        }
+    };
+    let all = async {
+        tokio::select! {
+            served = serve => panic!("{served:?}"),
+            () = upload => panic!("a terabyte was sent"),
+            () = talk => {}
+        }
+    };
+    timeout(Duration::from_secs(120), all).await.expect("what was queued waits for the upload");
+}
+
+/// Answers with a file whose source never yields anything.
+struct Stalled;
+
+impl Handler for Stalled {
+    async fn received(&mut self, peer: &Peer, _: &mut Frame<'_>) -> Result<(), Failed> {
+        let (source, end) = duplex(1);
+        // Kept open for ever.
+        std::mem::forget(end);
+        Ok(peer.send(OutgoingFrame::new(Status::ZERO).reader("never", 10, source)).await?)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_stalls_does_not_keep_a_connection() {
+    for stays in [true, false] {
+        let (ours, mut theirs) = duplex(1 << 16);
+        let config = Config { timeouts: Timeouts::STRANGERS, ..Config::default() };
+        theirs.write_all(&framed(b"please")).await.unwrap();
+        if !stays {
+            theirs.shutdown().await.unwrap();
+        }
+        let end = timeout(Duration::from_secs(3600), serve(over(ours, &config), None, Stalled, &DEFAULT));
+        let end = end.await.expect("it never ends");
+        assert!(matches!(end, End::Send(SendError::Source(_))), "{end}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_send_that_nobody_polls_does_not_keep_a_connection() {
+    /// Closes, with a send that has begun to wait for room and is left there.
+    struct Forgetful;
+
+    impl Handler for Forgetful {
+        async fn connected(&mut self, peer: &Peer) -> Result<(), Failed> {
+            let peer = peer.clone();
+            peer.send(message(&"x".repeat(100))).await?;
+            tokio::spawn(async move {
+                // The first is being written by then.
+                sleep(Duration::from_millis(1)).await;
+                while peer.try_send(message("queued")).is_ok() {}
+                let mut waits = Box::pin(peer.send(message("one too many")));
+                tokio::select! {
+                    biased;
+                    _ = &mut waits => panic!("there was room"),
+                    () = sleep(Duration::from_millis(1)) => {}
+                }
+                // Until there is room, which is its now.
+                sleep(Duration::from_secs(10)).await;
+                peer.close();
+                pending::<()>().await;
+                drop(waits);
+            });
+            Ok(())
+        }
+
+        async fn received(&mut self, _: &Peer, _: &mut Frame<'_>) -> Result<(), Failed> {
+            Ok(())
+        }
+    }
+
+    let (ours, mut theirs) = duplex(16);
+    let options = Options { queue: 2, ..DEFAULT };
+    let config = Config { send_buffer: 1, ..Config::default() };
+    let serving = serve(over(ours, &config), None, Forgetful, &options);
+    let peer = async {
+        sleep(Duration::from_secs(1)).await;
+        let mut all = Vec::new();
+        let read = theirs.read_to_end(&mut all);
+        timeout(Duration::from_secs(60), read).await.expect("no end").unwrap();
+        theirs.shutdown().await.unwrap();
+        all
+    };
+    let both = async { tokio::join!(serving, peer) };
+    let (end, all) = timeout(Duration::from_secs(3600), both).await.expect("it never ends");
+    assert!(matches!(end, End::Closed), "{end}");
+    assert!(all.ends_with(b"queued"), "{}", String::from_utf8_lossy(&all));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handlers_own_error_is_told_though_its_peer_is_gone() {
+    struct Full;
+
+    impl Handler for Full {
+        async fn received(&mut self, peer: &Peer, _: &mut Frame<'_>) -> Result<(), Failed> {
+            sleep(Duration::from_secs(1)).await;
+            while peer.send_message(Status::ZERO, "stored").await.is_ok() {}
+            sleep(Duration::from_secs(1)).await;
+            Err("the disk is full".into())
+        }
+    }
+
+    let (ours, mut theirs) = duplex(1 << 16);
+    theirs.write_all(&framed(b"store this")).await.unwrap();
+    drop(theirs);
+    let end = serve(over(ours, &Config::default()), None, Full, &DEFAULT).await;
+    assert!(matches!(&end, End::Handler(error) if error.to_string() == "the disk is full"), "{end}");
+}

@@ -24,8 +24,8 @@ use tej_std::tls::{
     Acceptor, Authorities, Connector, Fingerprint, HandshakeError, Identity, SetupError, TlsConnection, Trust,
 };
 use tej_std::{
-    Client, Config, DecodeErrorKind, Event, OutgoingFrame, ReceiveError, Receiver, Redial, SendError, Server,
-    Status, Timeouts, connect,
+    Backoff, Client, Config, DecodeErrorKind, Event, OutgoingFrame, ReceiveError, Receiver, SendError,
+    Server, Status, Timeouts, connect,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, copy, duplex, split};
 use tokio::net::{TcpListener, TcpStream};
@@ -655,8 +655,9 @@ async fn a_client_with_a_handler_connects_over_tls_until_it_is_let_in() {
 
     let (ours, theirs, other) = (identity(), identity(), identity());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let soon = Redial { first: Duration::from_millis(1), longest: Duration::from_millis(10) };
-    let client = Client::new(listener.local_addr().unwrap().to_string(), Config::default()).with_redial(soon);
+    let soon = Backoff { first: Duration::from_millis(1), longest: Duration::from_millis(10) };
+    let client =
+        Client::new(listener.local_addr().unwrap().to_string(), Config::default()).with_backoff(soon);
     let connector = Connector::new(Some(&ours), &pinned(&[&theirs])).unwrap();
     let answered = Arc::new(Notify::new());
     let greeter = || Greeter(Arc::clone(&answered));

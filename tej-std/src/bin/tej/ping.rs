@@ -58,6 +58,6 @@ async fn exchange<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
         Ok(())
     };
     tokio::try_join!(send, drain)?;
-    reporter.say("the peer read to the end and closed").await;
+    reporter.say("the peer closed the connection in order").await;
     Ok(())
 }
