@@ -125,7 +125,7 @@ pub struct Delivery {
 
 impl Delivery {
     /// Begins a file of `size` bytes that the client calls `name`: UTF-8, parts separated by `/`. From here on it counts
-    /// against the quotas, whatever becomes of it.
+    /// against the quotas, whatever becomes of it; one that is refused counts only while this call looks at the disk.
     ///
     /// # Errors
     ///
@@ -136,33 +136,24 @@ impl Delivery {
         if let Some(limit) = policy.max_file.filter(|&limit| size > limit) {
             return Err(Refusal::FileTooLarge { size, limit });
         }
-        let left = |quota: Option<u64>, used| quota.map_or(u64::MAX, |quota| quota.saturating_sub(used));
-        let frame = left(policy.max_frame, self.frame);
+        let frame = policy.max_frame.map_or(u64::MAX, |quota| quota.saturating_sub(self.frame));
         if size > frame {
             return Err(Refusal::FrameQuota { size, left: frame });
         }
-        let mut used = self.account.lock();
-        let client = left(policy.max_client, used.bytes);
-        if size > client {
-            return Err(Refusal::ClientQuota { size, left: client });
-        }
+        let mut charge = self.account.charge();
+        charge.bytes(size, policy.max_client).map_err(|left| Refusal::ClientQuota { size, left })?;
         place::look(dir, name, policy.on_conflict)?;
         // Looking for directories costs calls of the system.
         let entries = policy.max_entries.map_or(0, |_| 1 + place::missing_parents(dir, name).len() as u64);
-        let left = left(policy.max_entries, used.entries);
-        if entries > left {
-            return Err(Refusal::EntryQuota { entries, left });
-        }
+        charge.entries(entries, policy.max_entries).map_err(|left| Refusal::EntryQuota { entries, left })?;
         space.check(dir, size)?;
         // The one error that the directory itself is missing for.
         let temporary = Temporary::create(dir).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Refusal::Removed,
             _ => Refusal::Io(error),
         })?;
+        charge.keep();
         self.frame = self.frame.saturating_add(size);
-        used.bytes = used.bytes.saturating_add(size);
-        used.entries = used.entries.saturating_add(entries);
-        drop(used);
         let shared = Arc::clone(&self.shared);
         Ok(IncomingFile { shared, temporary, name: name.into(), size, written: 0, granted: 0, broken: false })
     }
@@ -320,7 +311,10 @@ impl IncomingFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::panic::{self, AssertUnwindSafe};
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{Barrier, mpsc};
+    use std::time::Duration;
 
     // case 51
     #[test]
@@ -359,5 +353,55 @@ mod tests {
         assert!(matches!(file.write(b"x"), Err(Refusal::Broken)));
         assert!(matches!(file.commit(), Err(Refusal::Broken)));
         assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
+    }
+    /// An inbox of quotas, on a disk of which `free` tells the room.
+    fn on_a_disk(free: fn(&Dir) -> io::Result<Option<u64>>) -> (tempfile::TempDir, Inbox) {
+        let scratch = tempfile::tempdir().unwrap();
+        let policy = Policy { max_client: Some(100), max_entries: Some(2), ..Policy::default() };
+        let inbox = Inbox::with_policy(scratch.path(), policy).unwrap();
+        let mut shared = Arc::into_inner(inbox.shared).unwrap();
+        shared.space.free = free;
+        (scratch, Inbox { shared: Arc::new(shared) })
+    }
+
+    // case 51
+    #[test]
+    fn no_connection_of_a_client_waits_for_the_disk_of_another() {
+        // Both must be at the disk for either to go on.
+        static BOTH: Barrier = Barrier::new(2);
+        let (_scratch, inbox) = on_a_disk(|_| {
+            BOTH.wait();
+            Ok(Some(u64::MAX))
+        });
+        let (begun, all) = mpsc::channel();
+        for name in [b"a", b"b"] {
+            let (mut delivery, begun) = (inbox.delivery_from([192, 0, 2, 1].into()), begun.clone());
+            std::thread::spawn(move || begun.send(delivery.begin(name, 50).map(drop)));
+        }
+        for _ in 0..2 {
+            all.recv_timeout(Duration::from_secs(60)).expect("one waits for the other").unwrap();
+        }
+        let mut delivery = inbox.delivery_from([192, 0, 2, 1].into());
+        assert!(matches!(delivery.begin(b"c", 1), Err(Refusal::ClientQuota { left: 0, .. })));
+    }
+
+    // case 51
+    #[test]
+    fn what_the_disk_refuses_costs_the_client_nothing() {
+        static CALLS: AtomicU64 = AtomicU64::new(0);
+        let (_scratch, inbox) = on_a_disk(|_| match CALLS.fetch_add(1, Ordering::Relaxed) {
+            0 => Ok(Some(99)),
+            1 => panic!("as it was told to"),
+            _ => Ok(Some(100)),
+        });
+        let from = || inbox.delivery_from([192, 0, 2, 1].into());
+        assert!(matches!(from().begin(b"d/a", 100), Err(Refusal::NoSpace { free: 99, .. })));
+        let begun = panic::catch_unwind(AssertUnwindSafe(|| from().begin(b"d/a", 100)));
+        assert!(begun.is_err());
+        let refused = from().begin(b"d/e/a", 100);
+        assert!(matches!(refused, Err(Refusal::EntryQuota { entries: 3, left: 2 })), "{refused:?}");
+        drop(from().begin(b"d/a", 100).unwrap());
+        assert!(matches!(from().begin(b"b", 1), Err(Refusal::ClientQuota { left: 0, .. })));
+        assert!(matches!(from().begin(b"b", 0), Err(Refusal::EntryQuota { entries: 1, left: 0 })));
     }
 }
