@@ -20,7 +20,7 @@ use cap_std::fs::Dir;
 pub use policy::{OnConflict, Policy};
 pub use refusal::Refusal;
 
-use account::{Account, Accounts};
+use account::{Account, Accounts, Used};
 use name::System;
 use space::Space;
 use temporary::Temporary;
@@ -99,14 +99,18 @@ impl Inbox {
 
     /// What comes over one connection, whose peer is taken for a client that was never here before.
     pub fn delivery(&self) -> Delivery {
-        self.delivery_on(Account::default())
+        self.delivery_on(Account::Own(Used::default()))
     }
 
     /// What comes over one connection from `address`. All connections from there are one client, now and later, for as
-    /// long as this inbox is open; of IPv6 a /64 network counts as one address. After some 65,000 addresses all further
-    /// ones share the quotas of one client, so that memory stays bounded.
+    /// long as this inbox is open; of IPv6 a /64 network counts as one address.
+    ///
+    /// So that memory stays bounded, 65,536 addresses are told apart that began a file which counts against a quota; all
+    /// further ones share the quotas of one client. Connections that only come and go, and files that are refused, take
+    /// up no place. But whoever has so many addresses and has a file begun from each, as from a /48 network of IPv6, can
+    /// use up what is left for others: against that only a firewall helps, or knowing one's clients.
     pub fn delivery_from(&self, address: IpAddr) -> Delivery {
-        self.delivery_on(self.shared.accounts.of(address))
+        self.delivery_on(Account::of(address))
     }
 
     fn delivery_on(&self, account: Account) -> Delivery {
@@ -131,7 +135,7 @@ impl Delivery {
     ///
     /// The name cannot be stored here, the file is too large, or the temporary file cannot be created.
     pub fn begin(&mut self, name: &[u8], size: u64) -> Result<IncomingFile, Refusal> {
-        let Shared { dir, policy, space, .. } = &*self.shared;
+        let Shared { dir, policy, space, accounts, .. } = &*self.shared;
         let name = Path::new(name::check(name, policy.dot_files, System::THIS)?);
         if let Some(limit) = policy.max_file.filter(|&limit| size > limit) {
             return Err(Refusal::FileTooLarge { size, limit });
@@ -140,7 +144,7 @@ impl Delivery {
         if size > frame {
             return Err(Refusal::FrameQuota { size, left: frame });
         }
-        let mut charge = self.account.charge();
+        let mut charge = self.account.charge(accounts);
         charge.bytes(size, policy.max_client).map_err(|left| Refusal::ClientQuota { size, left })?;
         place::look(dir, name, policy.on_conflict)?;
         // Looking for directories costs calls of the system.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 #[cfg(target_os = "linux")]
@@ -604,6 +605,23 @@ fn an_address_is_one_client_however_often_it_connects() {
     assert!(matches!(deliver(&mut from("192.0.2.1"), b"e", b""), Err(Refusal::EntryQuota { left: 0, .. })));
     deliver(&mut from("192.0.2.2"), b"f", &[0; 100]).unwrap();
     deliver(&mut inbox.delivery(), b"g", &[0; 100]).unwrap();
+}
+
+// case 51
+#[test]
+fn addresses_that_store_nothing_leave_others_their_quotas() {
+    let scratch = tempfile::tempdir().unwrap();
+    let inbox = open(scratch.path(), Policy { max_entries: Some(1), ..Policy::default() });
+    // All the networks of a /48, at once: they connect, and send what is refused.
+    let mut strangers: Vec<_> = (0..=u16::MAX)
+        .map(|network| inbox.delivery_from(IpAddr::from([0x2001, 0xdb8, 0, network, 0, 0, 0, 1])))
+        .collect();
+    for stranger in &mut strangers {
+        assert!(stranger.begin(b"d/a", 0).is_err());
+    }
+    for n in 1..=3 {
+        deliver(&mut inbox.delivery_from([192, 0, 2, n].into()), b"a", b"").unwrap();
+    }
 }
 
 #[cfg(unix)]

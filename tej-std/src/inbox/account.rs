@@ -2,37 +2,74 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::admission::customer;
 
-/// What one client has delivered. A clone is the same account.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Account {
-    used: Arc<Mutex<Used>>,
-}
-
+/// What a client has delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Used {
+pub(super) struct Used {
     /// Bytes of all files that were begun.
     bytes: u64,
     /// Those files, and the directories that they needed.
     entries: u64,
 }
 
+/// Where the files of one connection are counted.
+#[derive(Debug)]
+pub(super) enum Account {
+    /// Nowhere else.
+    Own(Used),
+    /// With all others from this address.
+    Of(IpAddr),
+}
+
 impl Account {
-    /// Nothing yet, to be counted against what the client has left.
-    pub(super) fn charge(&self) -> Charge<'_> {
-        Charge { account: self, charged: Used::default() }
+    pub(super) fn of(address: IpAddr) -> Self {
+        Self::Of(customer(address))
     }
+
+    /// Nothing yet, to be counted against what the client has left.
+    pub(super) fn charge<'a>(&'a mut self, accounts: &'a Accounts) -> Charge<'a> {
+        let payer = match self {
+            Self::Own(used) => Payer::Own(used),
+            Self::Of(address) => Payer::Of { accounts, address: *address, is_rest: false },
+        };
+        Charge { payer, charged: Used::default() }
+    }
+}
+
+/// The accounts of clients that are known by their addresses. Only what was charged has one: a stranger who merely
+/// connects, or whose files are refused, takes up no place.
+#[derive(Debug, Default)]
+pub(super) struct Accounts {
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    by_address: HashMap<IpAddr, Used>,
+    /// Of all that came when there were [`MAX_ACCOUNTS`].
+    rest: Used,
 }
 
 /// What one file is counted as. Given back when it is dropped, unless it was [kept](Self::keep): a file may be refused
 /// after it was counted, for a client may have several connections, and none may wait for the disk of another.
 #[derive(Debug)]
 pub(super) struct Charge<'a> {
-    account: &'a Account,
+    payer: Payer<'a>,
     charged: Used,
+}
+
+#[derive(Debug)]
+enum Payer<'a> {
+    Own(&'a mut Used),
+    Of {
+        accounts: &'a Accounts,
+        address: IpAddr,
+        /// Where what is charged was counted.
+        is_rest: bool,
+    },
 }
 
 impl Charge<'_> {
@@ -72,39 +109,36 @@ impl Charge<'_> {
     }
 
     fn change<T>(&mut self, change: impl FnOnce(&mut Used) -> T) -> T {
-        change(&mut lock(&self.account.used))
+        let (accounts, address, is_rest) = match &mut self.payer {
+            Payer::Own(used) => return change(used),
+            Payer::Of { accounts, address, is_rest } => (accounts, *address, is_rest),
+        };
+        let Table { by_address, rest } = &mut *lock(&accounts.table);
+        if self.charged == Used::default() {
+            *is_rest = by_address.len() >= MAX_ACCOUNTS && !by_address.contains_key(&address);
+        }
+        if *is_rest {
+            return change(rest);
+        }
+        let used = by_address.entry(address).or_default();
+        let result = change(used);
+        if *used == Used::default() {
+            by_address.remove(&address);
+        }
+        result
     }
 }
 
 impl Drop for Charge<'_> {
     fn drop(&mut self) {
         let Used { bytes, entries } = self.charged;
+        if self.charged == Used::default() {
+            return;
+        }
         self.change(|used| {
             used.bytes = used.bytes.saturating_sub(bytes);
             used.entries = used.entries.saturating_sub(entries);
         });
-    }
-}
-
-/// The accounts of clients that are known by their addresses.
-#[derive(Debug, Default)]
-pub(super) struct Accounts {
-    by_address: Mutex<HashMap<IpAddr, Account>>,
-    /// Of all that came when there were [`MAX_ACCOUNTS`].
-    rest: Account,
-}
-
-impl Accounts {
-    pub(super) fn of(&self, address: IpAddr) -> Account {
-        let address = customer(address);
-        let mut by_address = lock(&self.by_address);
-        if let Some(account) = by_address.get(&address) {
-            return account.clone();
-        }
-        if by_address.len() >= MAX_ACCOUNTS {
-            return self.rest.clone();
-        }
-        by_address.entry(address).or_default().clone()
     }
 }
 
@@ -120,25 +154,71 @@ const MAX_ACCOUNTS: usize = 1 << 16;
 mod tests {
     use super::*;
 
+    fn nth(n: usize) -> Account {
+        Account::of(IpAddr::from(u32::try_from(n).unwrap().to_be_bytes()))
+    }
+
+    fn charge(accounts: &Accounts, n: usize) -> Result<(), u64> {
+        let mut account = nth(n);
+        let mut charge = account.charge(accounts);
+        charge.entries(1, Some(2)).map(|()| charge.keep())
+    }
+
+    fn known(accounts: &Accounts) -> usize {
+        lock(&accounts.table).by_address.len()
+    }
+
     // case 51
     #[test]
     fn accounts_are_kept_apart_up_to_a_number() {
         let accounts = Accounts::default();
-        let nth = |n: usize| IpAddr::from(u32::try_from(n).unwrap().to_be_bytes());
-        let charge = |n| {
-            let account = accounts.of(nth(n));
-            let mut charge = account.charge();
-            charge.entries(1, Some(2)).map(|()| charge.keep())
-        };
         for n in 0..MAX_ACCOUNTS {
-            assert_eq!(charge(n), Ok(()));
+            assert_eq!(charge(&accounts, n), Ok(()));
         }
         for n in [0, MAX_ACCOUNTS - 1] {
-            assert_eq!((charge(n), charge(n)), (Ok(()), Err(0)));
+            assert_eq!((charge(&accounts, n), charge(&accounts, n)), (Ok(()), Err(0)));
         }
         for (n, charged) in [(0, Ok(())), (1, Ok(())), (2, Err(0))] {
-            assert_eq!(charge(MAX_ACCOUNTS + n), charged, "the rest share one");
+            assert_eq!(charge(&accounts, MAX_ACCOUNTS + n), charged, "the rest share one");
         }
-        assert_eq!(lock(&accounts.by_address).len(), MAX_ACCOUNTS);
+        assert_eq!(known(&accounts), MAX_ACCOUNTS);
+    }
+
+    // case 51
+    #[test]
+    fn what_is_given_back_or_counts_nothing_takes_no_place() {
+        let accounts = Accounts::default();
+        let (mut one, mut two) = (nth(1), nth(1));
+        let mut refused = one.charge(&accounts);
+        assert_eq!((refused.bytes(11, Some(10)), refused.entries(0, Some(1))), (Err(10), Ok(())));
+        assert_eq!((refused.bytes(1 << 40, None), known(&accounts)), (Ok(()), 0));
+        assert_eq!((refused.bytes(4, Some(10)), refused.entries(1, Some(1))), (Ok(()), Ok(())));
+        let mut kept = two.charge(&accounts);
+        assert_eq!((kept.bytes(7, Some(10)), kept.bytes(6, Some(10))), (Err(6), Ok(())));
+        drop(refused);
+        assert_eq!(known(&accounts), 1);
+        drop(kept);
+        assert_eq!(known(&accounts), 0);
+    }
+
+    // case 51
+    #[test]
+    fn what_was_counted_with_the_rest_is_given_back_to_them() {
+        let accounts = Accounts::default();
+        for n in 1..MAX_ACCOUNTS {
+            assert_eq!(charge(&accounts, n), Ok(()));
+        }
+        let (mut first, mut last) = (nth(0), nth(MAX_ACCOUNTS));
+        let mut passing = first.charge(&accounts);
+        assert_eq!(passing.entries(1, Some(2)), Ok(()));
+        let mut rest = last.charge(&accounts);
+        assert_eq!(rest.entries(2, Some(2)), Ok(()));
+        // A place becomes free, which does not move what is counted already.
+        drop(passing);
+        assert_eq!(rest.bytes(1, Some(1)), Ok(()));
+        assert_eq!(lock(&accounts.table).rest, Used { bytes: 1, entries: 2 });
+        drop(rest);
+        assert_eq!(lock(&accounts.table).rest, Used::default());
+        assert_eq!(known(&accounts), MAX_ACCOUNTS - 1);
     }
 }

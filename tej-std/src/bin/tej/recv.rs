@@ -124,10 +124,9 @@ impl Service {
     }
 
     async fn serve_peer(self: Arc<Self>, conn: u64, incoming: Incoming, address: IpAddr) {
-        let delivery = self.inbox.as_ref().map(|inbox| inbox.delivery_from(address));
         let served = match incoming {
-            Incoming::Tcp(connection) => self.receive(conn, delivery, connection).await,
-            Incoming::Tls(handshake) => self.shake_and_receive(conn, delivery, handshake).await,
+            Incoming::Tcp(connection) => self.receive(conn, self.delivery_from(address), connection).await,
+            Incoming::Tls(handshake) => self.shake_and_receive(conn, address, handshake).await,
         };
         if let Err(failure) = served {
             self.reporter.error(conn, &failure).await;
@@ -145,7 +144,7 @@ impl Service {
     fn shake_and_receive(
         &self,
         conn: u64,
-        delivery: Option<Delivery>,
+        address: IpAddr,
         handshake: Handshake,
     ) -> Pin<Box<dyn Future<Output = Result<End, Failure>> + Send + '_>> {
         Box::pin(async move {
@@ -153,8 +152,12 @@ impl Service {
                 connection = handshake.shake() => connection?,
                 () = self.end() => return Ok(End::Enough),
             };
-            self.receive(conn, delivery, connection).await
+            self.receive(conn, self.delivery_from(address), connection).await
         })
+    }
+
+    fn delivery_from(&self, address: IpAddr) -> Option<Delivery> {
+        self.inbox.as_ref().map(|inbox| inbox.delivery_from(address))
     }
 
     async fn receive_over(&self, conn: u64, link: Link) -> Result<End, Failure> {
