@@ -10,13 +10,13 @@ mod temporary;
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
+pub use account::Client;
 pub use policy::{OnConflict, Policy};
 pub use refusal::Refusal;
 
@@ -102,15 +102,16 @@ impl Inbox {
         self.delivery_on(Account::Own(Used::default()))
     }
 
-    /// What comes over one connection from `address`. All connections from there are one client, now and later, for as
-    /// long as this inbox is open; of IPv6 a /64 network counts as one address.
+    /// What comes over one connection of `client`: an address, or a key where that is known. All of its connections are
+    /// counted together, now and later, for as long as this inbox is open.
     ///
-    /// So that memory stays bounded, 65,536 addresses are told apart that began a file which counts against a quota; all
+    /// So that memory stays bounded, 65,536 clients are told apart that began a file which counts against a quota; all
     /// further ones share the quotas of one client. Connections that only come and go, and files that are refused, take
     /// up no place. But whoever has so many addresses and has a file begun from each, as from a /48 network of IPv6, can
-    /// use up what is left for others: against that only a firewall helps, or knowing one's clients.
-    pub fn delivery_from(&self, address: IpAddr) -> Delivery {
-        self.delivery_on(Account::of(address))
+    /// use up what is left for others: against that only a firewall helps, or to know clients by their
+    /// keys.
+    pub fn delivery_from(&self, client: impl Into<Client>) -> Delivery {
+        self.delivery_on(Account::of(client.into()))
     }
 
     fn delivery_on(&self, account: Account) -> Delivery {
@@ -315,6 +316,7 @@ impl IncomingFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::IpAddr;
     use std::panic::{self, AssertUnwindSafe};
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::sync::{Barrier, mpsc};
@@ -379,13 +381,13 @@ mod tests {
         });
         let (begun, all) = mpsc::channel();
         for name in [b"a", b"b"] {
-            let (mut delivery, begun) = (inbox.delivery_from([192, 0, 2, 1].into()), begun.clone());
+            let (mut delivery, begun) = (inbox.delivery_from(IpAddr::from([192, 0, 2, 1])), begun.clone());
             std::thread::spawn(move || begun.send(delivery.begin(name, 50).map(drop)));
         }
         for _ in 0..2 {
             all.recv_timeout(Duration::from_secs(60)).expect("one waits for the other").unwrap();
         }
-        let mut delivery = inbox.delivery_from([192, 0, 2, 1].into());
+        let mut delivery = inbox.delivery_from(IpAddr::from([192, 0, 2, 1]));
         assert!(matches!(delivery.begin(b"c", 1), Err(Refusal::ClientQuota { left: 0, .. })));
     }
 
@@ -398,7 +400,7 @@ mod tests {
             1 => panic!("as it was told to"),
             _ => Ok(Some(100)),
         });
-        let from = || inbox.delivery_from([192, 0, 2, 1].into());
+        let from = || inbox.delivery_from(IpAddr::from([192, 0, 2, 1]));
         assert!(matches!(from().begin(b"d/a", 100), Err(Refusal::NoSpace { free: 99, .. })));
         let begun = panic::catch_unwind(AssertUnwindSafe(|| from().begin(b"d/a", 100)));
         assert!(begun.is_err());

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
-use tej_std::inbox::{Delivery, Inbox, OnConflict, Policy, Refusal};
+use tej_std::inbox::{Client, Delivery, Inbox, OnConflict, Policy, Refusal};
 
 // ---- names
 
@@ -595,7 +595,7 @@ fn an_address_is_one_client_however_often_it_connects() {
     let scratch = tempfile::tempdir().unwrap();
     let policy = Policy { max_client: Some(100), max_entries: Some(3), ..Policy::default() };
     let inbox = open(scratch.path(), policy);
-    let from = |address: &str| inbox.delivery_from(address.parse().unwrap());
+    let from = |address: &str| inbox.delivery_from(address.parse::<IpAddr>().unwrap());
     let mut both = (from("192.0.2.1"), from("::ffff:192.0.2.1"));
     deliver(&mut both.0, b"a", &[0; 60]).unwrap();
     assert!(matches!(deliver(&mut both.1, b"b", &[0; 41]), Err(Refusal::ClientQuota { left: 40, .. })));
@@ -604,7 +604,24 @@ fn an_address_is_one_client_however_often_it_connects() {
     deliver(&mut from("192.0.2.1"), b"d", b"").unwrap();
     assert!(matches!(deliver(&mut from("192.0.2.1"), b"e", b""), Err(Refusal::EntryQuota { left: 0, .. })));
     deliver(&mut from("192.0.2.2"), b"f", &[0; 100]).unwrap();
+    deliver(&mut from("2001:db8:1:2::1"), b"n", &[0; 60]).unwrap();
+    let other = deliver(&mut from("2001:db8:1:2:3::"), b"n", &[0; 41]);
+    assert!(matches!(other, Err(Refusal::ClientQuota { left: 40, .. })));
     deliver(&mut inbox.delivery(), b"g", &[0; 100]).unwrap();
+}
+
+// case 51
+#[test]
+fn a_key_is_one_client_wherever_it_connects_from() {
+    let scratch = tempfile::tempdir().unwrap();
+    let inbox = open(scratch.path(), Policy { max_client: Some(100), ..Policy::default() });
+    let with = |key| inbox.delivery_from(Client::Key(key));
+    deliver(&mut with([1; 32]), b"a", &[0; 60]).unwrap();
+    let again = deliver(&mut with([1; 32]), b"b", &[0; 41]);
+    assert!(matches!(again, Err(Refusal::ClientQuota { left: 40, .. })));
+    deliver(&mut with([2; 32]), b"b", &[0; 100]).unwrap();
+    // An address with the same bytes is somebody else.
+    deliver(&mut inbox.delivery_from(IpAddr::from([1; 16])), b"c", &[0; 100]).unwrap();
 }
 
 // case 51
@@ -620,7 +637,7 @@ fn addresses_that_store_nothing_leave_others_their_quotas() {
         assert!(stranger.begin(b"d/a", 0).is_err());
     }
     for n in 1..=3 {
-        deliver(&mut inbox.delivery_from([192, 0, 2, n].into()), b"a", b"").unwrap();
+        deliver(&mut inbox.delivery_from(IpAddr::from([192, 0, 2, n])), b"a", b"").unwrap();
     }
 }
 

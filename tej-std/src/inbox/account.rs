@@ -15,31 +15,69 @@ pub(super) struct Used {
     entries: u64,
 }
 
+/// As whom an inbox knows a client.
+///
+/// ```
+/// # fn example(inbox: &tej_std::inbox::Inbox, address: std::net::IpAddr, certificate_sha256: [u8; 32]) {
+/// use tej_std::inbox::Client;
+///
+/// let by_client = inbox.delivery_from(address);
+/// let by_key = inbox.delivery_from(Client::Key(certificate_sha256));
+/// # let _ = (by_client, by_key);
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Client {
+    /// By where it connects from; of IPv6 a /64 network counts as one address, for that is the least that one customer
+    /// has.
+    Address(IpAddr),
+    /// By what it has proved to be, wherever it connects from: the SHA-256 of its certificate, say. Of no use if it can
+    /// have a new one whenever it likes.
+    Key([u8; 32]),
+}
+
+impl Client {
+    /// The same for all addresses that count as one.
+    fn folded(self) -> Self {
+        match self {
+            Self::Address(address) => Self::Address(customer(address)),
+            Self::Key(_) => self,
+        }
+    }
+}
+
+impl From<IpAddr> for Client {
+    fn from(address: IpAddr) -> Self {
+        Self::Address(address)
+    }
+}
+
 /// Where the files of one connection are counted.
 #[derive(Debug)]
 pub(super) enum Account {
     /// Nowhere else.
     Own(Used),
-    /// With all others from this address.
-    Of(IpAddr),
+    /// With all others of this client.
+    Of(Client),
 }
 
 impl Account {
-    pub(super) fn of(address: IpAddr) -> Self {
-        Self::Of(customer(address))
+    pub(super) fn of(client: Client) -> Self {
+        Self::Of(client.folded())
     }
 
     /// Nothing yet, to be counted against what the client has left.
     pub(super) fn charge<'a>(&'a mut self, accounts: &'a Accounts) -> Charge<'a> {
         let payer = match self {
             Self::Own(used) => Payer::Own(used),
-            Self::Of(address) => Payer::Of { accounts, address: *address, is_rest: false },
+            Self::Of(client) => Payer::Of { accounts, client: *client, is_rest: false },
         };
         Charge { payer, charged: Used::default() }
     }
 }
 
-/// The accounts of clients that are known by their addresses. Only what was charged has one: a stranger who merely
+/// The accounts of clients that are known when they come again. Only what was charged has one: a stranger who merely
 /// connects, or whose files are refused, takes up no place.
 #[derive(Debug, Default)]
 pub(super) struct Accounts {
@@ -48,7 +86,7 @@ pub(super) struct Accounts {
 
 #[derive(Debug, Default)]
 struct Table {
-    by_address: HashMap<IpAddr, Used>,
+    by_client: HashMap<Client, Used>,
     /// Of all that came when there were [`MAX_ACCOUNTS`].
     rest: Used,
 }
@@ -66,7 +104,7 @@ enum Payer<'a> {
     Own(&'a mut Used),
     Of {
         accounts: &'a Accounts,
-        address: IpAddr,
+        client: Client,
         /// Where what is charged was counted.
         is_rest: bool,
     },
@@ -109,21 +147,21 @@ impl Charge<'_> {
     }
 
     fn change<T>(&mut self, change: impl FnOnce(&mut Used) -> T) -> T {
-        let (accounts, address, is_rest) = match &mut self.payer {
+        let (accounts, client, is_rest) = match &mut self.payer {
             Payer::Own(used) => return change(used),
-            Payer::Of { accounts, address, is_rest } => (accounts, *address, is_rest),
+            Payer::Of { accounts, client, is_rest } => (accounts, *client, is_rest),
         };
-        let Table { by_address, rest } = &mut *lock(&accounts.table);
+        let Table { by_client, rest } = &mut *lock(&accounts.table);
         if self.charged == Used::default() {
-            *is_rest = by_address.len() >= MAX_ACCOUNTS && !by_address.contains_key(&address);
+            *is_rest = by_client.len() >= MAX_ACCOUNTS && !by_client.contains_key(&client);
         }
         if *is_rest {
             return change(rest);
         }
-        let used = by_address.entry(address).or_default();
+        let used = by_client.entry(client).or_default();
         let result = change(used);
         if *used == Used::default() {
-            by_address.remove(&address);
+            by_client.remove(&client);
         }
         result
     }
@@ -147,7 +185,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Addresses that are told apart: they take some 10 MiB at most.
+/// Clients that are told apart: they take some 10 MiB at most.
 const MAX_ACCOUNTS: usize = 1 << 16;
 
 #[cfg(test)]
@@ -155,7 +193,7 @@ mod tests {
     use super::*;
 
     fn nth(n: usize) -> Account {
-        Account::of(IpAddr::from(u32::try_from(n).unwrap().to_be_bytes()))
+        Account::of(IpAddr::from(u32::try_from(n).unwrap().to_be_bytes()).into())
     }
 
     fn charge(accounts: &Accounts, n: usize) -> Result<(), u64> {
@@ -165,7 +203,7 @@ mod tests {
     }
 
     fn known(accounts: &Accounts) -> usize {
-        lock(&accounts.table).by_address.len()
+        lock(&accounts.table).by_client.len()
     }
 
     // case 51
