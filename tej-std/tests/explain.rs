@@ -4,8 +4,12 @@ mod common;
 
 use std::io::Write;
 use std::process::Stdio;
+#[cfg(target_os = "linux")]
+use std::{thread, time::Duration};
 
 use common::{Tej, frame_with};
+
+const PING: &[u8] = b"\x82\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
 /// What it prints, and its exit status.
 fn explain(stream: &[u8]) -> (String, Option<i32>) {
@@ -27,8 +31,7 @@ fn frame(name_len: u16, name: &str, content: &[u8], message: &[u8]) -> Vec<u8> {
 
 #[test]
 fn every_field_has_its_offset_its_bytes_and_its_meaning() {
-    let ping = b"\x82\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
-    let stream = [&frame(5, "a.txt", b"hi", "é\u{1b}".as_bytes())[..], ping].concat();
+    let stream = [&frame(5, "a.txt", b"hi", "é\u{1b}".as_bytes())[..], PING].concat();
     let (text, code) = explain(&stream);
     let expected = "\
 offset    bytes                      field
@@ -134,4 +137,49 @@ fn assert_likely(stream: &[u8], cause: &str) {
     assert!(likely.contains(cause), "{stream:02x?}: {text}");
     assert!(text.contains("FAULT: "), "{text}");
     assert_eq!(code, Some(1));
+}
+
+#[test]
+fn what_nobody_reads_is_no_success() {
+    for stream in [&b"\x80\x02"[..], PING] {
+        let mut command = Tej::command(&["decode", "--explain"]);
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        drop(child.stdout.take());
+        child.stdin.take().unwrap().write_all(stream).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(1), "{stream:02x?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_ends_it_while_its_reader_waits() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let mut command = Tej::command(&["decode", "--explain"]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let writing = thread::spawn(move || {
+        // Its lines are many times as long, and more than a pipe holds. It ends before it has read all.
+        let _ = stdin.write_all(&PING.repeat(100_000));
+    });
+    let stdout = child.stdout.take().unwrap();
+    until(|| (rustix::io::ioctl_fionread(&stdout).unwrap() > 0).then_some(()));
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    let ended = until(|| child.try_wait().unwrap());
+    let _ = child.kill();
+    writing.join().unwrap();
+    assert_eq!(ended.expect("it goes on").code(), Some(1));
+}
+
+/// What comes of asking again and again for a minute.
+#[cfg(target_os = "linux")]
+fn until<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+    (0..6000).find_map(|_| {
+        let answer = ask();
+        if answer.is_none() {
+            thread::sleep(Duration::from_millis(10));
+        }
+        answer
+    })
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use tej_std::core::{DecodeError, DecodeErrorKind, Decoder, Event, Limits};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::report::{Failure, Reporter, print_raw};
+use crate::report::{Failure, Reporter};
 use crate::text::{printable, printable_bytes};
 
 /// Prints the fields of `input` to its end or first fault.
@@ -15,18 +15,22 @@ pub(crate) async fn run(mut input: impl AsyncRead + Unpin, reporter: &Reporter) 
     loop {
         let n = tokio::select! {
             n = input.read(&mut chunk) => n.map_err(|error| Failure::io("reading", &error))?,
-            () = reporter.shutdown().requested() => return Err(Failure::closed("interrupted")),
+            () = reporter.shutdown().requested() => return Err(interrupted()),
         };
         let outcome = if n == 0 { explainer.finish() } else { explainer.feed(&chunk[..n]) };
-        if !print_raw(explainer.text.as_bytes())? {
-            return Ok(());
-        }
-        explainer.text.clear();
+        let is_printed = reporter.text(std::mem::take(&mut explainer.text).into_bytes()).await;
         outcome?;
+        if !is_printed {
+            return Err(interrupted());
+        }
         if n == 0 {
             return Ok(());
         }
     }
+}
+
+fn interrupted() -> Failure {
+    Failure::closed("interrupted")
 }
 
 /// A stream as far as it was read.

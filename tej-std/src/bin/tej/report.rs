@@ -196,6 +196,17 @@ impl Reporter {
         self.write(Line::Out(line.as_bytes().to_vec())).await;
     }
 
+    /// Text on standard output as it is; false when nobody took it. Waits until it is written, so that only one piece of
+    /// it is in memory.
+    pub(crate) async fn text(&self, text: Vec<u8>) -> bool {
+        let (done, written) = oneshot::channel();
+        self.write(Line::Text(text, done)).await;
+        tokio::select! {
+            written = written => written.is_ok(),
+            () = self.patience_is_over() => false,
+        }
+    }
+
     /// So many bytes are to go out from now on, in all: with that the total tells how long they will take.
     pub(crate) fn expect(&self, bytes: u64) {
         if let Some(total) = &self.shared.total {
@@ -364,6 +375,8 @@ pub(crate) enum ShowProgress {
 enum Line {
     Out(Vec<u8>),
     Err(String),
+    /// Lines with their ends, and whom to tell once they are written.
+    Text(Vec<u8>, oneshot::Sender<()>),
 }
 
 /// The thread that prints.
@@ -386,6 +399,10 @@ impl Writer {
                     let _ = writeln!(std::io::stderr(), "{line}");
                     Ok(())
                 }
+                Line::Text(text, _) => {
+                    let mut out = std::io::stdout().lock();
+                    out.write_all(text).and_then(|()| out.flush())
+                }
             };
             let written = match &self.bars {
                 Some(bars) => bars.suspend(print),
@@ -398,6 +415,10 @@ impl Writer {
                 }
                 self.shutdown.request();
                 return;
+            }
+            if let Line::Text(_, done) = line {
+                // Whoever waited may have lost patience.
+                let _ = done.send(());
             }
         }
     }
@@ -598,8 +619,8 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-/// Writes to standard output at once, past the lines of a [`Reporter`]; false when nobody reads it any more, who has seen
-/// enough then.
+/// Writes to standard output at once, past the lines of a [`Reporter`], and blocks; false when nobody reads it any more,
+/// who has seen enough then.
 pub(crate) fn print_raw(bytes: &[u8]) -> Result<bool, Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
