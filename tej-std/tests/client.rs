@@ -1,27 +1,33 @@
 //! A client that connects again and again, over TCP on loopback.
 
-use std::future::pending;
+use std::future::{Future, pending};
 use std::net::SocketAddr;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use tej_std::service::{End, Failed, Frame, Handler, Options, Peer};
 use tej_std::{Backoff, Client, Config, Connection, Event, Status};
-use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 /// Writes down every call, and answers each message with its length.
 #[derive(Clone, Default)]
-struct Diary(Arc<Mutex<Vec<String>>>);
+struct Diary {
+    lines: Arc<Mutex<Vec<String>>>,
+    /// Told when a frame has begun.
+    begun: Arc<Notify>,
+}
 
 impl Diary {
     fn note(&self, line: String) {
-        self.0.lock().unwrap().push(line);
+        self.lines.lock().unwrap().push(line);
     }
 
     fn lines(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
+        self.lines.lock().unwrap().clone()
     }
 }
 
@@ -33,6 +39,7 @@ impl Handler for Diary {
     }
 
     async fn received(&mut self, peer: &Peer, frame: &mut Frame<'_>) -> Result<(), Failed> {
+        self.begun.notify_one();
         let message = String::from_utf8(frame.message().await?)?;
         assert_ne!(message, "panic", "as it was told to");
         self.note(message.clone());
@@ -48,6 +55,30 @@ const SOON: Backoff = Backoff { first: Duration::from_millis(1), longest: Durati
 
 fn client(addr: SocketAddr) -> Client {
     Client::new(addr.to_string(), Config::default()).with_backoff(SOON)
+}
+
+/// A port where nobody listens, and nobody else can.
+fn deaf() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let addr = socket.local_addr().unwrap();
+    (socket, addr)
+}
+
+/// Fails after five minutes of the clock on the wall, whatever that of the runtime says.
+async fn in_time(test: impl Future<Output = ()>) {
+    let (late, deadline) = oneshot::channel();
+    let (_kept, dropped) = mpsc::channel::<()>();
+    thread::spawn(move || {
+        if dropped.recv_timeout(Duration::from_secs(300)) == Err(RecvTimeoutError::Timeout) {
+            // It may end at this very moment.
+            let _ = late.send(());
+        }
+    });
+    tokio::select! {
+        () = test => {}
+        Ok(()) = deadline => panic!("it goes on for ever"),
+    }
 }
 
 async fn accept(listener: &TcpListener) -> Connection {
@@ -72,16 +103,14 @@ async fn ask(connection: Connection, message: &str) -> Option<String> {
 
 #[tokio::test]
 async fn a_client_connects_again_after_each_end_and_each_refusal() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap();
-    drop(listener);
+    let (socket, addr) = deaf();
     let (diary, done) = (Diary::default(), Notify::new());
     let client = client(addr);
     let serve = client.serve(|| diary.clone(), Options::default(), done.notified());
     let peer = async {
         // Long enough for some refusals, though nothing depends on it.
         tokio::time::sleep(Duration::from_millis(30)).await;
-        let listener = TcpListener::bind(addr).await.unwrap();
+        let listener = socket.listen(16).unwrap();
         assert_eq!(ask(accept(&listener).await, "one").await.as_deref(), Some("3"));
         // Its handler is gone without an answer, and nothing else is.
         assert_eq!(ask(accept(&listener).await, "panic").await, None);
@@ -90,7 +119,10 @@ async fn a_client_connects_again_after_each_end_and_each_refusal() {
         done.notify_one();
         connection
     };
-    let ((), _connection) = tokio::join!(serve, peer);
+    in_time(async {
+        let ((), _connection) = tokio::join!(serve, peer);
+    })
+    .await;
     let lines = diary.lines();
     assert_eq!(
         lines[..7],
@@ -103,13 +135,11 @@ async fn a_client_connects_again_after_each_end_and_each_refusal() {
 
 #[tokio::test(start_paused = true)]
 async fn a_wait_of_nothing_grows_as_well_and_each_failure_is_told() {
-    // Bound and not listened on: nobody else gets it, and everybody is refused.
-    let socket = tokio::net::TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let (_socket, addr) = deaf();
     let backoff = Backoff { first: Duration::ZERO, longest: Duration::from_secs(1) };
     let failures = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&failures);
-    let client = Client::new(socket.local_addr().unwrap().to_string(), Config::default())
+    let client = Client::new(addr.to_string(), Config::default())
         .with_backoff(backoff)
         .with_watch(move |error| {
             let error: &std::io::Error = error.downcast_ref().unwrap();
@@ -125,13 +155,11 @@ async fn a_wait_of_nothing_grows_as_well_and_each_failure_is_told() {
 
 #[tokio::test]
 async fn a_shutdown_ends_a_client_that_waits() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap();
-    drop(listener);
+    let (_socket, addr) = deaf();
     let backoff = Backoff { first: Duration::from_secs(3600), longest: Duration::from_secs(3600) };
     let client = Client::new(addr.to_string(), Config::default()).with_backoff(backoff);
     let shutdown = tokio::time::sleep(Duration::from_millis(30));
-    client.serve(|| -> Diary { panic!("nobody listens there") }, Options::default(), shutdown).await;
+    in_time(client.serve(|| -> Diary { panic!("nobody listens there") }, Options::default(), shutdown)).await;
 }
 
 #[tokio::test]
@@ -145,11 +173,7 @@ async fn a_shutdown_lets_the_frame_that_has_begun_end() {
         sender.start_frame(Status::ZERO, 0).await.unwrap();
         sender.start_message(4).await.unwrap();
         sender.push().await.unwrap();
-        while diary.lines().is_empty() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        // It has been read as far as it came, or will be when the shutdown is noticed: half of a frame is there.
-        tokio::time::sleep(Duration::from_millis(30)).await;
+        diary.begun.notified().await;
         done.notify_one();
         let space = sender.payload_space().await.unwrap();
         space[..4].copy_from_slice(b"last");
@@ -163,7 +187,10 @@ async fn a_shutdown_lets_the_frame_that_has_begun_end() {
         }
         assert_eq!(answer, b"4");
     };
-    tokio::join!(serve, peer);
+    in_time(async {
+        tokio::join!(serve, peer);
+    })
+    .await;
     assert_eq!(diary.lines(), ["connected", "last", "shut down"]);
 }
 
@@ -187,10 +214,13 @@ async fn a_client_waits_longer_each_time_for_a_peer_that_accepts_and_closes() {
         }
         pending::<()>().await;
     };
-    tokio::select! {
-        () = client.serve(handler, Options::default(), done.notified()) => {}
-        () = close => {}
-    }
+    in_time(async {
+        tokio::select! {
+            () = client.serve(handler, Options::default(), done.notified()) => {}
+            () = close => {}
+        }
+    })
+    .await;
     let starts = starts.into_inner().unwrap();
     let waits: Vec<f64> =
         starts.windows(2).map(|pair| pair[1].duration_since(pair[0]).as_secs_f64()).collect();

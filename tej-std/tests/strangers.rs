@@ -18,6 +18,7 @@ use tej_std::service::{Failed, Frame, Handler, Options, Peer};
 use tej_std::{Admission, Config, Server, Status, connect};
 use tokio::io::AsyncWriteExt;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// Resident memory of a process, in KiB, without the pages of the program that it runs for the first time.
 fn resident(tej: &mut Tej) -> u64 {
@@ -168,10 +169,15 @@ async fn hostile(mut stream: tokio::net::TcpStream, number: usize) {
 }
 
 /// Prints what the strangers cost a good client; the figures depend on the machine, and the strangers take their share of
-/// it as well.
+/// it as well. What is asserted is so much that any machine can do it.
 // case 20
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_good_client_is_answered_while_there_are_a_thousand_hostile_connections() {
+    let outcome = timeout(Duration::from_secs(600), beside_a_thousand_hostile_connections()).await;
+    outcome.expect("nobody is answered");
+}
+
+async fn beside_a_thousand_hostile_connections() {
     const HOSTILE: usize = 1000;
     let limit = getrlimit(Resource::Nofile);
     // Both ends of each are here.
@@ -199,6 +205,7 @@ async fn a_good_client_is_answered_while_there_are_a_thousand_hostile_connection
     assert!(server.connections() >= HOSTILE, "the strangers have gone: {}", server.connections());
     for (what, (median, high)) in [("alone", alone), ("beside 1,000 hostile connections", beside_them)] {
         println!("a message and its echo, {what}: median {median} µs, 99th percentile {high} µs");
+        assert!(median < 1_000_000, "{what}: {median} µs");
     }
     strangers.shutdown().await;
     serving.abort();
