@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -60,17 +61,18 @@ impl<'a> OutgoingFrame<'a> {
         self.file(name.into(), size, Source::Reader(Box::new(reader)))
     }
 
-    /// Opens the file at `path` and adds it under `name`, with the size that it has now. If it has grown when it is
-    /// sent, its beginning is sent; if it has shrunk, sending it fails.
+    /// Adds the file at `path` under `name`, with the size that it has now. It is opened to see that it can be, and again
+    /// when it is sent, so that a frame that waits holds no file descriptor. If it has grown until then, its beginning is
+    /// sent; if it has shrunk, is gone, or something else has its name, sending fails with [`SendError::Source`].
     ///
     /// # Errors
     ///
     /// As for [`open_regular`].
     pub async fn path(self, name: impl Into<Cow<'a, str>>, path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref().to_path_buf();
-        let opened = tokio::task::spawn_blocking(move || open_regular(&path)).await;
-        let (file, metadata) = opened.map_err(io::Error::other)??;
-        Ok(self.file(name.into(), metadata.len(), Source::File(file)))
+        let added = tokio::task::spawn_blocking(move || AddedFile::look(path)).await;
+        let (added, size) = added.map_err(io::Error::other)??;
+        Ok(self.file(name.into(), size, Source::File(added)))
     }
 
     /// Sets the message; an empty one is "no message".
@@ -132,7 +134,7 @@ impl<'a> OutgoingFrame<'a> {
 
 impl<W: AsyncWrite + Unpin> Sender<W> {
     /// Sends a whole frame. Files from paths go past memory where they can, as by [`send_std_file`](Self::send_std_file),
-    /// and block on the disk, for at most 1 MiB at a time.
+    /// and block on the disk, to open them and for at most 1 MiB at a time.
     ///
     /// # Errors
     ///
@@ -148,7 +150,11 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
         for OutgoingFile { name, size, source } in frame.files {
             match source {
                 Source::Bytes(content) => self.send_file(&name, size, &mut &content[..]).await?,
-                Source::File(file) => self.send_std_file(&name, size, &file).await?,
+                Source::File(added) => {
+                    let file = added.open(size).map_err(SendError::Source)?;
+                    let sent = self.send_std_file(&name, size, &file).await;
+                    sent.map_err(|error| added.blame(error))?;
+                }
                 Source::Reader(mut reader) => {
                     let patience = self.activity.timeouts().write;
                     self.send_file_of(&name, size, &mut reader, patience).await?;
@@ -159,13 +165,14 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
     }
 }
 
-/// Opens a file to send it. It does not wait, where a FIFO would wait for whoever writes it.
+/// Opens a file to send it. It does not wait, where a FIFO would wait for whoever writes it; but it blocks on the disk.
 ///
 /// # Errors
 ///
 /// It cannot be opened; or [`NotRegular`], within the error, where it is something else than a file: of that it is not
 /// known how long it is.
-pub fn open_regular(path: &Path) -> io::Result<(File, Metadata)> {
+pub fn open_regular(path: impl AsRef<Path>) -> io::Result<(File, Metadata)> {
+    let path = path.as_ref();
     let mut options = OpenOptions::new();
     options.read(true);
     #[cfg(unix)]
@@ -197,6 +204,66 @@ impl fmt::Display for NotRegular {
 
 impl std::error::Error for NotRegular {}
 
+/// A file that was added and is not open.
+#[derive(Debug)]
+struct AddedFile {
+    path: PathBuf,
+    identity: Identity,
+}
+
+impl AddedFile {
+    /// Looks at the file at `path`, and how large it is.
+    fn look(path: PathBuf) -> io::Result<(Self, u64)> {
+        let (_, metadata) = open_regular(&path)?;
+        Ok((Self { path, identity: identity(&metadata) }, metadata.len()))
+    }
+
+    /// Opens it to send the first `size` bytes.
+    fn open(&self, size: u64) -> io::Result<File> {
+        let (file, metadata) = open_regular(&self.path).map_err(|error| self.error(error.kind(), &error))?;
+        if identity(&metadata) != self.identity {
+            return Err(self.error(io::ErrorKind::Other, &"another file has its name since it was added"));
+        }
+        match metadata.len() {
+            len if len < size => {
+                let detail = format!("it has {len} bytes, and had {size} when it was added");
+                Err(self.error(io::ErrorKind::UnexpectedEof, &detail))
+            }
+            _ => Ok(file),
+        }
+    }
+
+    /// Says of an error of its own that it is.
+    fn blame(&self, error: SendError) -> SendError {
+        match error {
+            SendError::Source(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                SendError::Source(self.error(error.kind(), &"it shrank while it was sent"))
+            }
+            SendError::Source(error) => SendError::Source(self.error(error.kind(), &error)),
+            error => error,
+        }
+    }
+
+    fn error(&self, kind: io::ErrorKind, detail: &dyn fmt::Display) -> io::Error {
+        io::Error::new(kind, format!("{}: {detail}", self.path.display()))
+    }
+}
+
+/// What tells a file from another of the same name: its device and number, which may be given to the next file when it
+/// is removed, and when it was created, which some file systems do not know.
+type Identity = ((u64, u64), Option<SystemTime>);
+
+fn identity(metadata: &Metadata) -> Identity {
+    #[cfg(unix)]
+    let number = {
+        use std::os::unix::fs::MetadataExt;
+        (metadata.dev(), metadata.ino())
+    };
+    #[cfg(not(unix))]
+    let number = (0, 0);
+    (number, metadata.created().ok())
+}
+
 #[derive(Debug)]
 struct OutgoingFile<'a> {
     name: Cow<'a, str>,
@@ -206,7 +273,7 @@ struct OutgoingFile<'a> {
 
 enum Source<'a> {
     Bytes(Cow<'a, [u8]>),
-    File(File),
+    File(AddedFile),
     Reader(Box<dyn AsyncRead + Send + Unpin + 'a>),
 }
 

@@ -222,7 +222,8 @@ impl Error for NotQueued {}
 /// How connections are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Frames that wait to be sent to one peer, at least 1. Paths and readers take little memory, bytes take theirs.
+    /// Frames that wait to be sent to one peer, at least 1. Paths and readers take little memory, bytes take theirs; a path
+    /// takes no file descriptor before it is sent.
     pub queue: usize,
     /// Sends a ping when nothing was sent for so long, which keeps a peer with an idle timeout, and the address
     /// translation on the way, from forgetting us. `None` sends none.

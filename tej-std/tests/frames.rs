@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tej_std::{
     Config, DecodeErrorKind, Limits, NotRegular, OutgoingFrame, ReceiveError, Receiver, SendError, Sender,
-    Status,
+    Status, open_regular,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
@@ -244,6 +244,64 @@ async fn files_are_sent_from_paths() {
 
     assert!(OutgoingFrame::new(Status::ZERO).path("folder", folder.path()).await.is_err());
     assert!(OutgoingFrame::new(Status::ZERO).path("none", folder.path().join("none")).await.is_err());
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_file_that_waits_to_be_sent_is_not_open() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().canonicalize().unwrap().join("file");
+    std::fs::write(&path, "content").unwrap();
+    let frame = OutgoingFrame::new(Status::ZERO).path("name", &path).await.unwrap();
+    let open: Vec<_> = std::fs::read_dir("/proc/self/fd")
+        .unwrap()
+        .filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok())
+        .collect();
+    assert!(!open.is_empty() && !open.contains(&path), "{open:?}");
+    assert!(wire(vec![frame]).await.windows(7).any(|bytes| bytes == b"content"));
+}
+
+#[tokio::test]
+async fn what_has_become_of_a_file_that_waited_is_told() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (path, other) = (scratch.path().join("file"), scratch.path().join("other"));
+    let added = async || {
+        std::fs::write(&path, "0123456789").unwrap();
+        OutgoingFrame::new(Status::ZERO).path("name", &path).await.unwrap()
+    };
+    let fault = async |frame| {
+        let mut sink = Vec::new();
+        match Sender::new(&mut sink, &Config::default()).send_frame(frame).await {
+            Err(SendError::Source(error)) => error.to_string(),
+            sent => panic!("{sent:?}"),
+        }
+    };
+
+    let frame = added().await;
+    std::fs::write(&path, "012345678").unwrap();
+    let shorter = fault(frame).await;
+    assert!(shorter.contains("it has 9 bytes, and had 10"), "{shorter}");
+
+    let frame = added().await;
+    std::fs::write(&other, "of somebody else").unwrap();
+    std::fs::rename(&other, &path).unwrap();
+    let replaced = fault(frame).await;
+    assert!(replaced.contains("another file has its name"), "{replaced}");
+
+    let frame = added().await;
+    std::fs::remove_file(&path).unwrap();
+    let gone = fault(frame).await;
+
+    let frame = added().await;
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    let directory = fault(frame).await;
+    assert!(directory.contains(&NotRegular.to_string()), "{directory}");
+
+    for text in [shorter, replaced, gone, directory] {
+        assert!(text.starts_with(&format!("{}: ", path.display())), "{text}");
+    }
+    assert!(open_regular(scratch.path().join("none").to_str().unwrap()).is_err());
 }
 
 #[cfg(unix)]
