@@ -379,9 +379,9 @@ pub(crate) struct StoreArgs {
     /// Refuse a file with which those of its frame would be larger than this in all [default: none].
     #[arg(long, value_name = "SIZE", value_parser = size, requires = "dir", help_heading = WITH_DIR)]
     pub(crate) quota_frame: Option<u64>,
-    /// Refuse a file with which those of its client would be larger than this in all [default: none]. With --listen, all
-    /// connections from one address are one client (from one /64 network, with IPv6) for as long as the command runs;
-    /// the first 65,536 addresses that send a file are told apart.
+    /// Refuse a file with which those of its client would be larger than this in all [default: none]. With --listen,
+    /// all connections from one address are one client (from one /64 network, with IPv6) for as long as the command runs
+    /// (with --once, the one connection is); the first 65,536 addresses that send a file are told apart.
     #[arg(long, value_name = "SIZE", value_parser = size, requires = "dir", help_heading = WITH_DIR)]
     pub(crate) quota_client: Option<u64>,
     /// Refuse a file with which its client would have more than N files, counting the directories that are created for
