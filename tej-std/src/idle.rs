@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -28,6 +28,8 @@ struct State {
     silent_from: Duration,
     /// When its last byte came.
     received: Instant,
+    /// The read that waits while we send.
+    reader: Option<Waker>,
     /// When the stream below a transport that holds bytes back last took some.
     taken: Instant,
     /// What the connection holds at its server as long as one of its halves is there.
@@ -41,6 +43,7 @@ impl Activity {
             peers_time: PeersTime::default(),
             silent_from: Duration::ZERO,
             received: now,
+            reader: None,
             taken: now,
             place: None,
         };
@@ -58,7 +61,21 @@ impl Activity {
 
     /// We have sent what we had.
     pub(crate) fn sent(&self) {
-        self.state().peers_time.set(|time| time.sending = false);
+        let mut state = self.state();
+        state.peers_time.set(|time| time.sending = false);
+        let reader = state.reader.take();
+        drop(state);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
+    /// Whether the peer's time stands still although a read waits, which is woken when it goes on.
+    fn stands(&self, cx: &Context<'_>) -> bool {
+        let mut state = self.state();
+        let stands = state.peers_time.since.is_none();
+        state.reader = stands.then(|| cx.waker().clone());
+        stands
     }
 
     /// A read waits, or does no longer.
@@ -115,13 +132,9 @@ impl PeersTime {
         self.spent.saturating_add(self.since.map_or(Duration::ZERO, |since| since.elapsed()))
     }
 
-    /// When it shows `time`, if it goes on; while it stands, when to look again.
-    fn shows(&self, time: Duration) -> Instant {
-        let missing = time.saturating_sub(self.spent);
-        match self.since {
-            Some(since) => after(since, missing),
-            None => after(Instant::now(), missing.max(STANDING_NAP)),
-        }
+    /// When it shows `time`, if it goes on; never, while it stands.
+    fn shows(&self, time: Duration) -> Option<Instant> {
+        Some(after(self.since?, time.saturating_sub(self.spent)))
     }
 }
 
@@ -188,13 +201,16 @@ impl<R> IdleRead<R> {
             self.activity.waiting(true);
             self.waiting = true;
         }
+        if self.activity.stands(cx) {
+            return Poll::Pending;
+        }
         let (activity, pace) = (&self.activity, &self.pace);
         let expires = || {
             let state = activity.state();
             let silence =
                 activity.timeouts.idle.map(|idle| (state.silent_from.saturating_add(idle), Expired::Silence));
             let (time, expired) = silence.into_iter().chain(pace.expires()).min_by_key(|(time, _)| *time)?;
-            Some((state.peers_time.shows(time), expired))
+            Some((state.peers_time.shows(time)?, expired))
         };
         let expired = ready!(self.alarm.poll(cx, expires));
         self.given_up();
@@ -381,9 +397,6 @@ impl From<Expired> for io::Error {
 fn after(start: Instant, duration: Duration) -> Instant {
     start.checked_add(duration).unwrap_or_else(|| start + Duration::from_secs(30 * 365 * 86_400))
 }
-
-/// How often a clock that stands is looked at: nobody says when it goes on.
-const STANDING_NAP: Duration = Duration::from_millis(250);
 
 /// A deadline that moves all the time is looked at no more often than this.
 const SHORTEST_NAP: Duration = Duration::from_millis(5);

@@ -139,9 +139,8 @@ async fn a_wait_of_nothing_grows_as_well_and_each_failure_is_told() {
     let backoff = Backoff { first: Duration::ZERO, longest: Duration::from_secs(1) };
     let failures = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&failures);
-    let client = Client::new(addr.to_string(), Config::default())
-        .with_backoff(backoff)
-        .with_watch(move |error| {
+    let client =
+        Client::new(addr.to_string(), Config::default()).with_backoff(backoff).with_watch(move |error| {
             let error: &std::io::Error = error.downcast_ref().unwrap();
             told.lock().unwrap().push(error.kind());
         });

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -685,4 +687,38 @@ async fn files_may_have_more_than_4_gib() {
         }
     }
     assert_eq!((received, receiver.offset()), (SIZE, SIZE + 25));
+}
+
+/// Nothing ever comes; counts how often it is asked.
+struct Never(Arc<AtomicUsize>);
+
+impl AsyncRead for Never {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Poll::Pending
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_waits_beside_a_send_is_left_alone() {
+    let polls = Arc::new(AtomicUsize::new(0));
+    let (ours, _peer) = duplex(1 << 16);
+    let (_, write) = split(ours);
+    let (mut receiver, mut sender) = Connection::new(Never(Arc::clone(&polls)), write, &patient(10)).split();
+    let start = Instant::now();
+    let send = async {
+        sleep(Duration::from_millis(9_998)).await;
+        sender.start_frame(Status::ZERO, 0).await.unwrap();
+        sleep(Duration::from_secs(60)).await;
+        sender.finish_frame(b"").await.unwrap();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        event = receiver.next() => assert!(matches!(event, Err(ReceiveError::Timeout)), "{event:?}"),
+        () = send => {}
+    }
+    // What was left of its time when the sending began.
+    assert!((70_000..70_010).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+    // The timers of the sending side are in the same task.
+    assert!(polls.load(Ordering::Relaxed) < 10, "{polls:?}");
 }
