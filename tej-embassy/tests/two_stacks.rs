@@ -1,7 +1,5 @@
 //! The adapter between two embassy-net stacks, as two devices would use it.
 
-mod support;
-
 use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
@@ -13,10 +11,10 @@ use embassy_net::tcp::{ConnectError, State, TcpSocket};
 use embassy_time::{Duration, Timer};
 use embedded_io_async::Write;
 use sha2::{Digest, Sha256};
-use support::{Frame, bytes, leak, on_two_stacks, receive, send};
 use tej_core::io::{ReadError, WriteError};
 use tej_core::{DecodeErrorKind, Event, Limits, Status};
 use tej_embassy::{Backoff, Buffers, CloseError, Config, Connection, Dialer, Error, Listener};
+use tej_testkit::{Faults, Frame, THERE, bytes, leak, on_two_stacks, receive, send};
 
 #[test]
 fn a_4_mib_file_and_messages_go_both_ways() {
@@ -105,7 +103,7 @@ fn two_peers_that_both_push_first_do_not_deadlock() {
         let client = async {
             let mut dialer = Dialer::new(
                 here,
-                (support::THERE, PORT),
+                (THERE, PORT),
                 leak(Buffers::<1024, 1024, 512, 256, 64>::new()),
                 CONFIG,
                 Backoff::DEFAULT,
@@ -342,7 +340,7 @@ fn close_reports_what_a_peer_never_took() {
         };
         let client = async {
             let mut socket = TcpSocket::new(here, leak([0; 512]), leak([0; 512]));
-            socket.connect((support::THERE, PORT)).await.unwrap();
+            socket.connect((THERE, PORT)).await.unwrap();
             // Never reads, and notices the reset when it writes.
             while socket.write_all(b"?").await.is_ok() {
                 Timer::after_millis(5).await;
@@ -408,7 +406,7 @@ fn a_dropped_connection_is_reset_although_its_socket_is_used_again_at_once() {
             // Without the reset it would wait for ever.
             let config = Config { idle_timeout: None, lost_timeout: None, ..CONFIG };
             let buffers = leak(Buffers::<2048, 2048>::new());
-            let mut dialer = Dialer::new(here, (support::THERE, PORT), buffers, config, Backoff::DEFAULT);
+            let mut dialer = Dialer::new(here, (THERE, PORT), buffers, config, Backoff::DEFAULT);
             let mut connection = connect(&mut dialer).await;
             assert_eq!(receive(connection.split().0).await, Err(ReadError::Io(Error::ConnectionReset)));
             send_and_close(here, Frame::message("next")).await;
@@ -515,7 +513,7 @@ fn a_flush_is_patient_with_a_peer_that_reads_slowly() {
         };
         let client = async {
             let mut socket = TcpSocket::new(here, leak([0; 1024]), leak([0; 1024]));
-            while socket.connect((support::THERE, PORT)).await.is_err() {
+            while socket.connect((THERE, PORT)).await.is_err() {
                 yield_now().await;
             }
             let mut buffer = [0; 512];
@@ -541,7 +539,7 @@ fn a_handshake_that_is_never_finished_does_not_hold_the_socket() {
             // A connect that is cut off after its SYN, by a client of which nothing is ever heard again.
             let mut socket = TcpSocket::new(here, leak([0; 64]), leak([0; 64]));
             let connecting =
-                poll_fn(|cx| Poll::Ready(pin!(socket.connect((support::THERE, PORT))).poll(cx).is_pending()));
+                poll_fn(|cx| Poll::Ready(pin!(socket.connect((THERE, PORT))).poll(cx).is_pending()));
             assert!(connecting.await);
             wire.lose_all_to(socket.local_endpoint().unwrap().port);
             yield_for_a_while().await;
@@ -575,7 +573,7 @@ fn lost_frames_change_nothing() {
         let client = async {
             let mut dialer = dialer(here);
             let mut connection = connect(&mut dialer).await;
-            wire.lose(40, 40);
+            wire.set_faults(Faults { lost: 40, ..Faults::NONE });
             send(connection.split().1, &Frame::file("lossy.bin", bytes(12, 128 << 10))).await.unwrap();
             let _ = connection.close().await;
         };
@@ -601,7 +599,7 @@ fn a_vanished_peer_is_given_up_and_a_quiet_one_is_not() {
             let (_, sender) = connection.split();
             send(sender, &Frame::message("still here")).await.unwrap();
             sender.flush().await.unwrap();
-            wire.lose(1000, 1000);
+            wire.set_faults(Faults { lost: 1000, ..Faults::NONE });
             core::mem::forget(connection);
         };
         join(server, client).await;
@@ -709,13 +707,8 @@ fn redial_goes_on_until_somebody_listens() {
         let failures = core::cell::RefCell::new(Vec::new());
         let client = async {
             let backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(20));
-            let mut dialer = Dialer::new(
-                here,
-                (support::THERE, PORT),
-                leak(Buffers::<2048, 2048>::new()),
-                CONFIG,
-                backoff,
-            );
+            let mut dialer =
+                Dialer::new(here, (THERE, PORT), leak(Buffers::<2048, 2048>::new()), CONFIG, backoff);
             for n in 0..2 {
                 let observe = |error, delay| failures.borrow_mut().push((error, delay));
                 let mut connection = dialer.redial(observe).await;
@@ -748,7 +741,7 @@ fn the_back_off_is_for_failures_and_short_connections_alone() {
         let client = async {
             let backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(80));
             let buffers = leak(Buffers::<2048, 2048>::new());
-            let mut dialer = Dialer::new(here, (support::THERE, PORT), buffers, CONFIG, backoff);
+            let mut dialer = Dialer::new(here, (THERE, PORT), buffers, CONFIG, backoff);
             for lasts in [100, 0, 0] {
                 let mut connection =
                     dialer.redial(|_, delay| failures.borrow_mut().push(delay.as_millis())).await;
@@ -784,12 +777,12 @@ fn a_connect_that_cannot_succeed_says_why() {
             assert_eq!(dialer.connect().await.err(), first);
             first
         };
-        assert_eq!(try_to((support::THERE, PORT)).await, Some(ConnectError::ConnectionReset));
+        assert_eq!(try_to((THERE, PORT)).await, Some(ConnectError::ConnectionReset));
         assert_eq!(
             try_to((embassy_net::Ipv4Address::new(10, 9, 0, 77), PORT)).await,
             Some(ConnectError::TimedOut)
         );
-        assert_eq!(try_to((support::THERE, 0)).await, Some(ConnectError::NoRoute));
+        assert_eq!(try_to((THERE, 0)).await, Some(ConnectError::NoRoute));
     });
 }
 
@@ -838,13 +831,8 @@ fn a_hundred_connections_in_turn_leave_nothing_behind() {
         };
         let client = async {
             let backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(2));
-            let mut dialer = Dialer::new(
-                here,
-                (support::THERE, PORT),
-                leak(Buffers::<2048, 2048>::new()),
-                CONFIG,
-                backoff,
-            );
+            let mut dialer =
+                Dialer::new(here, (THERE, PORT), leak(Buffers::<2048, 2048>::new()), CONFIG, backoff);
             for n in 0..100 {
                 let mut connection = dialer.redial(|_, _| {}).await;
                 send(connection.split().1, &Frame::message(bytes(n, 5))).await.unwrap();
@@ -876,7 +864,7 @@ fn hasty_listener(stack: Stack<'static>) -> Listener<'static> {
 
 fn dialer(stack: Stack<'static>) -> Dialer<'static> {
     let buffers = leak(Buffers::<4096, 4096, 1024, 1460, 255>::new());
-    Dialer::new(stack, (support::THERE, PORT), buffers, CONFIG, Backoff::DEFAULT)
+    Dialer::new(stack, (THERE, PORT), buffers, CONFIG, Backoff::DEFAULT)
 }
 
 /// Connects, once the other side listens.
@@ -900,7 +888,7 @@ async fn serve_one(listener: &mut Listener<'static>) {
 /// A client that is no TEJ peer.
 async fn plain_client(stack: Stack<'static>) -> TcpSocket<'static> {
     let mut socket = TcpSocket::new(stack, leak([0; 1024]), leak([0; 1024]));
-    while socket.connect((support::THERE, PORT)).await.is_err() {
+    while socket.connect((THERE, PORT)).await.is_err() {
         yield_now().await;
     }
     socket

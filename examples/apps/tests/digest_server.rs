@@ -1,18 +1,14 @@
 //! The digest server over pipes in memory.
 
-#[path = "../../../tej-embassy/tests/support/mod.rs"]
-mod support;
-
 use embassy_futures::join::join;
 use embassy_time::{Duration, with_timeout};
 use embedded_io_adapters::tokio_1::FromTokio;
 use embedded_io_async::Write;
-use futures_lite::future::block_on;
 use sha2::{Digest, Sha256};
-use support::{Frame, bytes, receive, send};
 use tej_apps::{DigestServer, Error};
 use tej_core::io::{FrameReader, FrameWriter, ReadError};
 use tej_core::{DecodeErrorKind, Decoder, Limits};
+use tej_testkit::{Frame, block_on, bytes, receive, send};
 use tokio::io::{DuplexStream, ReadHalf, WriteHalf};
 
 #[test]

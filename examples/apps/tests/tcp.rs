@@ -1,8 +1,5 @@
 //! The applications over two embassy-net stacks, as a board runs them.
 
-#[path = "../../../tej-embassy/tests/support/mod.rs"]
-mod support;
-
 use core::cell::Cell;
 
 use embassy_futures::select::{Either, select};
@@ -11,9 +8,9 @@ use embassy_net::tcp::TcpSocket;
 use embassy_time::Duration;
 use embedded_io_async::Write;
 use sha2::{Digest, Sha256};
-use support::{Frame, bytes, leak, on_two_stacks, receive, send};
 use tej_apps::{DeviceFile, DigestServer, Pattern, tcp};
 use tej_embassy::{Backoff, Buffers, Config, Dialer, Listener};
+use tej_testkit::{Frame, THERE, bytes, leak, on_two_stacks, receive, send};
 
 #[test]
 fn the_server_survives_garbage_and_serves_the_next_client() {
@@ -29,7 +26,7 @@ fn the_server_survives_garbage_and_serves_the_next_client() {
         );
         let client = async {
             let mut socket = TcpSocket::new(here, leak([0; 1024]), leak([0; 1024]));
-            while socket.connect((support::THERE, 7)).await.is_err() {
+            while socket.connect((THERE, 7)).await.is_err() {
                 yield_now().await;
             }
             socket.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
@@ -72,7 +69,7 @@ fn the_dialer_sends_its_file_again_after_every_lost_connection() {
         let config = Config { idle_timeout: Some(Duration::from_millis(1)), ..Config::DEFAULT };
         let device = tcp::dial_forever(
             here,
-            (support::THERE, 7077),
+            (THERE, 7077),
             config,
             Backoff::new(Duration::from_millis(5), Duration::from_millis(20)),
             leak(Buffers::<2048, 2048, 512, 512, 64>::new()),
@@ -109,7 +106,7 @@ fn the_dialer_sends_its_file_again_after_every_lost_connection() {
 
 fn dialer(stack: embassy_net::Stack<'static>) -> Dialer<'static> {
     let backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(20));
-    Dialer::new(stack, (support::THERE, 7), leak(Buffers::<2048, 2048>::new()), Config::DEFAULT, backoff)
+    Dialer::new(stack, (THERE, 7), leak(Buffers::<2048, 2048>::new()), Config::DEFAULT, backoff)
 }
 
 fn hex(data: &[u8]) -> String {
