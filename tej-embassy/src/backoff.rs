@@ -2,7 +2,8 @@
 
 use embassy_time::Duration;
 
-/// Exponential back-off: the first delay, then twice the one before, up to a longest one. No clock, no randomness.
+/// Exponential back-off: the first delay, then twice the one before, up to a longest one. No clock, and no randomness
+/// but that of a seed.
 ///
 /// ```
 /// use embassy_time::Duration;
@@ -22,6 +23,8 @@ pub struct Backoff {
     first: Duration,
     longest: Duration,
     next: Duration,
+    /// The state of SplitMix64, where delays are to differ from device to device.
+    random: Option<u64>,
 }
 
 impl Backoff {
@@ -33,7 +36,22 @@ impl Backoff {
     /// is `longest`.
     pub const fn new(first: Duration, longest: Duration) -> Self {
         let first = if first.as_ticks() > longest.as_ticks() { longest } else { first };
-        Self { first, longest, next: first }
+        Self { first, longest, next: first, random: None }
+    }
+
+    /// The same with jitter, for a fleet that must not redial in step after its server was away: each delay is drawn
+    /// from between half of what it would be and all of it. `seed` is to differ from device to device: a random number, or
+    /// the device's serial number.
+    ///
+    /// ```
+    /// # use embassy_time::Duration;
+    /// # use tej_embassy::Backoff;
+    /// let mut backoff = Backoff::DEFAULT.with_jitter(0x5eed);
+    /// assert!((125..=250).contains(&backoff.next_delay().as_millis()));
+    /// assert!((250..=500).contains(&backoff.next_delay().as_millis()));
+    /// ```
+    pub const fn with_jitter(self, seed: u64) -> Self {
+        Self { random: Some(seed), ..self }
     }
 
     /// How long to wait before the next attempt. Every call is a failure more.
@@ -41,7 +59,10 @@ impl Backoff {
         let delay = self.next;
         let doubled = Duration::from_ticks(delay.as_ticks().saturating_mul(2));
         self.next = doubled.min(self.longest);
-        delay
+        let Some(random) = &mut self.random else { return delay };
+        let spread = delay.as_ticks() / 2;
+        let shorter = splitmix64(random).checked_rem(spread.saturating_add(1)).unwrap_or(0);
+        Duration::from_ticks(delay.as_ticks() - shorter)
     }
 
     /// Starts again with the first delay: an attempt has succeeded.
@@ -59,6 +80,15 @@ impl Default for Backoff {
     fn default() -> Self {
         Self::DEFAULT
     }
+}
+
+/// Good enough to spread delays, for every seed.
+fn splitmix64(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 #[cfg(test)]
@@ -92,13 +122,40 @@ mod tests {
     }
 
     #[test]
+    fn jitter_spreads_over_the_upper_half_of_each_delay_and_no_further() {
+        let mut delays = [0u64; 11];
+        for seed in 0..1000 {
+            let mut backoff = backoff(20, 20).with_jitter(seed);
+            backoff.next_delay();
+            delays[usize::try_from(backoff.next_delay().as_ticks() - 10).unwrap()] += 1;
+        }
+        // About 91 each.
+        assert!(delays.iter().all(|&seeds| (50..150).contains(&seeds)), "{delays:?}");
+    }
+
+    #[test]
+    fn jitter_does_not_change_what_is_doubled() {
+        let mut backoff = backoff(1024, 1 << 20).with_jitter(1);
+        for n in 0..10 {
+            assert!((512 << n..=1024 << n).contains(&backoff.next_delay().as_ticks()));
+        }
+        // Goes on in its sequence.
+        let before = backoff.random;
+        backoff.reset();
+        assert_eq!(backoff.random, before);
+        assert!((512..=1024).contains(&backoff.next_delay().as_ticks()));
+    }
+
+    #[test]
     fn never_overflows() {
         let mut backoff = backoff(u64::MAX / 2 + 1, u64::MAX);
         assert_eq!(ticks(&mut backoff), [u64::MAX / 2 + 1, u64::MAX, u64::MAX]);
+        assert!(backoff.with_jitter(3).next_delay().as_ticks() >= u64::MAX / 2);
     }
 
     #[test]
     fn no_delay_stays_no_delay() {
         assert_eq!(ticks(&mut backoff(0, 65)), [0, 0, 0]);
+        assert_eq!(ticks(&mut backoff(0, 65).with_jitter(1)), [0, 0, 0]);
     }
 }

@@ -55,8 +55,7 @@ impl<'d> Dialer<'d> {
     /// The back-off starts again with its first delay only after a connection that lasted as long as its longest
     /// one. After a shorter one the delay goes on growing, so that a peer which accepts and closes is not stormed.
     ///
-    /// Delays are the same on every device. A fleet that must not redial in step calls [`connect`](Self::connect)
-    /// with delays of its own.
+    /// A fleet that must not redial in step gives its devices [jitter](Backoff::with_jitter).
     ///
     /// # Cancel safety
     ///

@@ -18,4 +18,4 @@ pub use connection::{Connection, ReadHalf, Receiver, Sender, WriteHalf};
 pub use dialer::Dialer;
 pub use embassy_net::tcp::ConnectError;
 pub use error::{CloseError, Error};
-pub use listener::Listener;
+pub use listener::{Listener, serve};

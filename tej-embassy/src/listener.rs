@@ -1,8 +1,9 @@
 //! Waiting for a peer.
 
-use core::future::poll_fn;
+use core::future::{pending, poll_fn};
 use core::pin::pin;
 
+use embassy_futures::join::join_array;
 use embassy_net::Stack;
 use embassy_net::tcp::State;
 
@@ -12,9 +13,8 @@ use crate::{Buffers, Config, Connection};
 /// Accepts one connection at a time on a TCP port.
 ///
 /// A listener is one socket, and embassy-net has no backlog: a client that comes while the listener is busy with
-/// another is refused (its connect is answered with a reset) at once, not queued. To serve N clients at a time, and
-/// to have a socket ready while another closes, run N tasks, each with a listener of its own on the same port;
-/// the [crate documentation](crate) shows it. The stack's `StackResources<N>` must count them all.
+/// another is refused (its connect is answered with a reset) at once, not queued. [`serve`] is N of them on the same
+/// port; they may also be in N tasks.
 pub struct Listener<'d> {
     link: Link<'d>,
     port: u16,
@@ -66,4 +66,61 @@ impl<'d> Listener<'d> {
     pub fn port(&self) -> u16 {
         self.port
     }
+}
+
+/// Serves clients on `port`, as many at a time as there are `buffers`: each has a socket, which is `handler`'s for as
+/// long as a connection lasts, and then listens again. Never returns.
+///
+/// A client more is refused at once, by a reset. Give one buffer more than clients to have a socket listening while
+/// another still closes. The stack's `StackResources<N>` must count them all.
+///
+/// Whatever a peer does, its socket is free again in time, if `handler` waits for nothing but the connection and all of
+/// [`Config`]'s timeouts are set, with one exception: a peer that sends a byte now and then is alive. Where that is
+/// not enough, `handler` is the place for a deadline.
+///
+/// ```no_run
+/// use static_cell::ConstStaticCell;
+/// use tej_embassy::{Buffers, Config, serve};
+///
+/// async fn clients(stack: embassy_net::Stack<'static>) -> ! {
+///     static BUFFERS: ConstStaticCell<[Buffers; 4]> = ConstStaticCell::new([const { Buffers::new() }; 4]);
+///     serve(stack, 7077, BUFFERS.take(), Config::DEFAULT, async |mut connection| {
+///         while let Ok(Some(_event)) = connection.split().0.next().await {}
+///         let _ = connection.close().await;
+///     })
+///     .await
+/// }
+/// ```
+///
+/// # Panics
+///
+/// If `port` is 0, or the stack has not as many sockets left.
+///
+/// # Cancel safety
+///
+/// Dropping the future resets every connection and frees the sockets.
+pub async fn serve<
+    'd,
+    const N: usize,
+    const RX: usize,
+    const TX: usize,
+    const READ: usize,
+    const STAGE: usize,
+    const NAME: usize,
+>(
+    stack: Stack<'d>,
+    port: u16,
+    buffers: &'d mut [Buffers<RX, TX, READ, STAGE, NAME>; N],
+    config: Config,
+    handler: impl AsyncFn(Connection<'_, 'd>),
+) -> ! {
+    let handler = &handler;
+    let sockets = buffers.each_mut().map(async |buffers| {
+        let mut listener = Listener::new(stack, port, buffers, config);
+        loop {
+            handler(listener.accept().await).await;
+        }
+    });
+    let _: [(); N] = join_array(sockets).await;
+    pending().await
 }
