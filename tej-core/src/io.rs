@@ -16,7 +16,7 @@ mod encode_buffer;
 mod error;
 
 #[cfg(feature = "embedded-io-async")]
-pub use asynchronous::{FrameReader, FrameWriter};
+pub use asynchronous::{FrameReader, FrameWriter, ReadWith};
 pub use decode_buffer::DecodeBuffer;
 pub use encode_buffer::{EncodeBuffer, Interrupted, Staged};
 pub use error::{ReadError, WriteError};

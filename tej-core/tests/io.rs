@@ -174,6 +174,50 @@ fn the_reader_reports_an_end_inside_a_frame() {
 }
 
 #[test]
+fn a_transport_that_lends_its_bytes_is_read_the_same_without_a_buffer() {
+    let stream = frame(1, &[(b"abcdef", b"12345"), (b"", b"xyz")], b"message!0123").wire();
+    let tight = reference::Limits { message: 11, ..reference::Limits::WIDEST };
+    for limits in [reference::Limits::WIDEST, tight] {
+        for end in 0..=stream.len() {
+            let expected = reference::decode(&stream[..end], &limits);
+            for piece in [1, 2, 7, 64] {
+                let source = Source { waits: true, ..Source::new(stream[..end].chunks(piece)) };
+                let mut reader = io::FrameReader::new(source, [], decoder(&limits));
+                assert_eq!(read_all_lent(&mut reader, |_| true), expected, "{end} by {piece}");
+                assert_eq!(read_all_lent(&mut reader, |_| true), (vec![], expected.1));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_read_ahead_comes_before_what_is_lent() {
+    let stream = frame(1, &[(b"abcdef", b"12345"), (b"", b"xyz")], b"message!0123").wire();
+    let expected = reference::decode(&stream, &reference::Limits::WIDEST);
+    for len in [1, 5, 30] {
+        for period in 2..6 {
+            let source = Source::new(stream.chunks(9));
+            let mut reader = io::FrameReader::new(source, vec![0; len], decoder(&reference::Limits::WIDEST));
+            assert_eq!(read_all_lent(&mut reader, |n| n % period == 0), expected, "{len}, {period}");
+        }
+    }
+}
+
+#[test]
+fn a_lending_transport_that_fails_can_be_read_again() {
+    let stream = frame(0, &[], b"once more").wire();
+    let source = Source { fail_at: Some(1), ..Source::new(stream.chunks(10)) };
+    let mut reader = io::FrameReader::new(source, [], decoder(&reference::Limits::WIDEST));
+    let mut events = 0;
+    let mut next = || block_on(reader.next_with(|_| events += 1));
+    assert_eq!(next(), Ok(Some(())));
+    assert_eq!(next(), Err(ReadError::Io(ErrorKind::Other)));
+    while next() == Ok(Some(())) {}
+    // The message in two pieces.
+    assert_eq!(events, 5);
+}
+
+#[test]
 fn a_peers_fault_stays() {
     let stream = [frame(0, &[], b"").wire(), b"GET / HTTP/1.1\r\n\r\n".to_vec()].concat();
     let source = Source::new(stream.chunks(20));
@@ -1223,6 +1267,33 @@ where
     }
 }
 
+/// The same where the transport has the bytes, for each event by its number, that `is_lent`.
+fn read_all_lent<B, N, L>(
+    reader: &mut io::FrameReader<Source, B, N, L>,
+    is_lent: impl Fn(usize) -> bool,
+) -> Outcome
+where
+    B: AsRef<[u8]> + AsMut<[u8]>,
+    N: AsRef<[u8]> + AsMut<[u8]>,
+    L: Borrow<Limits>,
+{
+    let mut log = Log::default();
+    for n in 0.. {
+        let next = if is_lent(n) {
+            block_on(reader.next_with(|event| log.push(event)))
+        } else {
+            block_on(reader.next()).map(|event| event.map(|event| log.push(event)))
+        };
+        match next {
+            Ok(Some(())) => {}
+            Ok(None) => return (log.0, None),
+            Err(ReadError::Decode(error)) => return (log.0, Some(fault(error))),
+            Err(ReadError::Io(error)) => panic!("the transport failed: {error:?}"),
+        }
+    }
+    unreachable!("a stream that never ends")
+}
+
 /// Writes `frame`, its payload in pieces of up to `piece` bytes.
 async fn send<B: AsRef<[u8]> + AsMut<[u8]> + Clone>(
     writer: &mut FrameWriter<B>,
@@ -1327,6 +1398,24 @@ impl embedded_io_async::Read for Source {
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ErrorKind> {
         every_other(self.waits, &mut self.waited).await;
         embedded_io::Read::read(self, buffer)
+    }
+}
+
+impl embedded_io_async::BufRead for Source {
+    async fn fill_buf(&mut self) -> Result<&[u8], ErrorKind> {
+        every_other(self.waits, &mut self.waited).await;
+        // As a read of nothing, which counts and may fail.
+        embedded_io::Read::read(self, &mut [])?;
+        Ok(self.pieces.first().map_or(&[], Vec::as_slice))
+    }
+
+    fn consume(&mut self, n: usize) {
+        if let Some(piece) = self.pieces.first_mut() {
+            piece.drain(..n);
+            if piece.is_empty() {
+                self.pieces.remove(0);
+            }
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 /// |---|---|---|
 /// | `RX` | the socket's receive ring: the TCP window | more than one segment (1460); throughput over a real network is `RX` per round trip. The sum over all sockets must fit the network chip's own receive memory, or frames are dropped |
 /// | `TX` | the socket's send ring: what may be on its way unacknowledged | more than one segment; throughput as for `RX` |
-/// | `READ` | decoding: the longest piece of a file that an event can lend | 1 and up; a flash page, if pages are written |
+/// | `READ` | decoding: the longest piece of a file that [`next`](crate::Receiver::next) can lend | 1 and up; a flash page, if pages are written; 0 where only [`next_with`](crate::Receiver::next_with) is called, which decodes on the receive ring (`next` would see the end of the stream) |
 /// | `STAGE` | staging: heads and small pieces collect here | 1 and up; a segment, so that a head and the first payload leave in one |
 /// | `NAME` | a received file name: its length is the limit for names | 0 to 65,535 |
 ///
@@ -42,9 +42,9 @@ pub struct Buffers<
 impl<const RX: usize, const TX: usize, const READ: usize, const STAGE: usize, const NAME: usize>
     Buffers<RX, TX, READ, STAGE, NAME>
 {
-    /// Zeroed buffers. A size of 0 for anything but `NAME` does not compile.
+    /// Zeroed buffers. A size of 0 for anything but `READ` and `NAME` does not compile.
     pub const fn new() -> Self {
-        const { assert!(RX > 0 && TX > 0 && READ > 0 && STAGE > 0, "only NAME may have a length of 0") };
+        const { assert!(RX > 0 && TX > 0 && STAGE > 0, "only READ and NAME may have a length of 0") };
         Self { rx: [0; RX], tx: [0; TX], read: [0; READ], stage: [0; STAGE], name: [0; NAME] }
     }
 }

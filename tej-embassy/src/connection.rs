@@ -7,16 +7,17 @@ use core::task::{Context, Poll};
 
 use embassy_futures::join::join;
 use embassy_net::IpEndpoint;
-use embassy_net::tcp::{State, TcpSocket};
+use embassy_net::tcp::{self, State, TcpSocket};
 use embassy_time::{Duration, Instant, Timer, with_deadline};
 use embedded_io_async::{ErrorType, Read, Write};
 use tej_core::Decoder;
-use tej_core::io::{FrameReader, FrameWriter, WriteError};
+use tej_core::io::{FrameReader, FrameWriter, ReadWith, WriteError};
 
 use crate::link::{abort, flush, settle};
 use crate::{CloseError, Config, Error};
 
-/// The receiving half of a [`Connection`]: see [`FrameReader`].
+/// The receiving half of a [`Connection`]: see [`FrameReader`]. Its [`next_with`](FrameReader::next_with) decodes on the
+/// socket's own ring, without the read buffer.
 pub type Receiver<'c, 'd> = FrameReader<ReadHalf<'c, 'd>, &'c mut [u8], &'c mut [u8]>;
 
 /// The sending half of a [`Connection`]: see [`FrameWriter`].
@@ -174,6 +175,19 @@ impl ReadHalf<'_, '_> {
     pub fn set_idle_timeout(&mut self, timeout: Option<Duration>) {
         self.idle_timeout = timeout;
     }
+
+    /// Waits for `poll` of the socket to be ready, or for the idle timeout.
+    async fn receive<T>(
+        &self,
+        mut poll: impl FnMut(&mut TcpSocket<'_>, &mut Context<'_>) -> Poll<Result<T, tcp::Error>>,
+    ) -> Result<T, Error> {
+        let mut patience = Patience::new(self.idle_timeout);
+        poll_fn(|cx| match poll(&mut self.socket.borrow_mut(), cx) {
+            Poll::Ready(result) => Poll::Ready(result.map_err(Error::from)),
+            Poll::Pending => patience.poll(cx).map(|()| Err(Error::IdleTimeout)),
+        })
+        .await
+    }
 }
 
 impl ErrorType for ReadHalf<'_, '_> {
@@ -182,13 +196,34 @@ impl ErrorType for ReadHalf<'_, '_> {
 
 impl Read for ReadHalf<'_, '_> {
     async fn read(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
-        let mut patience = Patience::new(self.idle_timeout);
-        let result = poll_fn(|cx| match pin!(self.socket.borrow_mut().read(buf)).poll(cx) {
-            Poll::Ready(result) => Poll::Ready(result.map_err(Error::from)),
-            Poll::Pending => patience.poll(cx).map(|()| Err(Error::IdleTimeout)),
-        })
-        .await;
+        let result = self.receive(|socket, cx| pin!(socket.read(buf)).poll(cx)).await;
         self.ended |= result == Ok(0) && !buf.is_empty();
+        result
+    }
+}
+
+/// Lends the socket's own ring, up to the place where it wraps around.
+///
+/// `take` may not use the network stack, which is borrowed meanwhile.
+impl ReadWith for ReadHalf<'_, '_> {
+    async fn read_with<T>(&mut self, mut take: impl FnMut(&[u8]) -> (usize, T)) -> Result<T, Error> {
+        let mut ended = false;
+        let result = self.receive(|socket, cx| {
+            let lent = pin!(socket.read_with(|bytes| take(bytes))).poll(cx);
+            if !matches!(lent, Poll::Ready(Err(_))) {
+                return lent;
+            }
+            // embassy-net's error here is either the end of the stream or a reset. A read tells which.
+            match pin!(socket.read(&mut [0])).poll(cx) {
+                Poll::Ready(Ok(0)) => {
+                    ended = true;
+                    Poll::Ready(Ok(take(&[]).1))
+                }
+                _ => lent,
+            }
+        });
+        let result = result.await;
+        self.ended |= ended;
         result
     }
 }

@@ -84,6 +84,71 @@ fn files_are_lent_in_pieces_of_the_read_buffer() {
 }
 
 #[test]
+fn files_are_received_on_the_socket_s_own_ring_without_a_read_buffer() {
+    let frame = Frame { message: bytes(4, 500), ..Frame::file("ring.bin", bytes(3, 300_000)) };
+    on_two_stacks(async |here, there, wire| {
+        let server = async {
+            let buffers = leak(Buffers::<4096, 4096, 0, 64, 16>::new());
+            let mut listener = Listener::new(there, PORT, buffers, CONFIG);
+            let mut connection = listener.accept().await;
+            let (receiver, sender) = connection.split();
+            let (mut received, mut longest) = (Frame::default(), 0);
+            loop {
+                // Dropped at every other poll: nothing is lost, and nothing comes twice.
+                let mut take = |event: Event<'_>| {
+                    match event {
+                        Event::FileStart { name, .. } => received.files.push((name.to_vec(), vec![])),
+                        Event::FileData(data) => {
+                            longest = longest.max(data.len());
+                            received.files[0].1.extend_from_slice(data);
+                        }
+                        Event::MessageData(data) => received.message.extend_from_slice(data),
+                        _ => {}
+                    }
+                    matches!(event, Event::FrameEnd)
+                };
+                let next = poll_fn(|cx| Poll::Ready(pin!(receiver.next_with(&mut take)).poll(cx))).await;
+                match next {
+                    Poll::Pending => yield_now().await,
+                    Poll::Ready(frame_ended) => match frame_ended.unwrap() {
+                        Some(false) => {}
+                        // The other half goes on.
+                        Some(true) => send(sender, &Frame::message("got it")).await.unwrap(),
+                        None => break,
+                    },
+                }
+            }
+            assert!(received == frame);
+            assert!(longest > 1000, "pieces of {longest} bytes are no ring");
+            assert_eq!(receiver.next_with(|_| ()).await, Ok(None));
+            connection.close().await.unwrap();
+            // A reset is told from an end, and silence from both.
+            let mut connection = listener.accept().await;
+            let (receiver, _) = connection.split();
+            receiver.io_mut().set_idle_timeout(Some(Duration::from_secs(1)));
+            assert_eq!(receiver.next_with(|_| ()).await, Err(ReadError::Io(Error::IdleTimeout)));
+            receiver.io_mut().set_idle_timeout(None);
+            assert_eq!(receiver.next_with(|_| ()).await, Err(ReadError::Io(Error::ConnectionReset)));
+        };
+        let client = async {
+            wire.set_faults(Faults { lost: 20, ..Faults::NONE });
+            let mut dialer = dialer(here);
+            let mut connection = connect(&mut dialer).await;
+            let (receiver, sender) = connection.split();
+            send(sender, &frame).await.unwrap();
+            assert_eq!(receive(receiver).await.unwrap(), Some(Frame::message("got it")));
+            connection.close().await.unwrap();
+            wire.set_faults(Faults::NONE);
+            let connection = dialer.connect().await.unwrap();
+            Timer::after_secs(2).await;
+            drop(connection);
+            yield_for_a_while().await;
+        };
+        join(server, client).await;
+    });
+}
+
+#[test]
 fn two_peers_that_both_push_first_do_not_deadlock() {
     // Nothing of a frame of 1 MiB finds room on the way, in 1 KiB rings, if the other side does not read.
     async fn push_and_receive(mut connection: Connection<'_, '_>, seed: u32, peer_seed: u32) {

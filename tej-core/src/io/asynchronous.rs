@@ -2,7 +2,7 @@
 
 use core::borrow::Borrow;
 
-use embedded_io_async::{Read, Write};
+use embedded_io_async::{BufRead, ErrorType, Read, Write};
 
 use super::{DecodeBuffer, EncodeBuffer, ReadError, Staged, WriteError, encode_buffer::Then};
 use crate::{Decoder, EncodeError, Encoder, Event, Limits, MIN_FRAME_LEN, PayloadOverrun, Status};
@@ -75,6 +75,66 @@ where
         Ok(Some(self.buffer.resolve(span)))
     }
 
+    /// [`next`](Self::next), decoded where the transport has the bytes: what `take` makes of the event. Nothing is copied,
+    /// pieces of payload are as long as what the transport lends, and the buffer is not used: it may have a length of 0,
+    /// unless `next` is called too. What that has read ahead comes first.
+    ///
+    /// `take` is called once at most. What it is given is gone afterwards, and it cannot wait: copy what is to be kept.
+    ///
+    /// ```
+    /// use tej_core::io::FrameReader;
+    /// use tej_core::{Decoder, DefaultLimits, Event};
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let transport: &[u8] = b"\x80\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x05Hello";
+    /// let mut reader = FrameReader::new(transport, [], Decoder::new([0; 16], DefaultLimits));
+    /// let mut page = [0; 5]; // of flash, say
+    /// let mut copy = |event: Event<'_>| {
+    ///     if let Event::MessageData(piece) = event {
+    ///         page.copy_from_slice(piece);
+    ///     }
+    /// };
+    /// while reader.next_with(&mut copy).await?.is_some() {}
+    /// assert_eq!(&page, b"Hello");
+    /// # Ok::<(), tej_core::io::ReadError<core::convert::Infallible>>(())
+    /// # })?;
+    /// # Ok::<(), tej_core::io::ReadError<core::convert::Infallible>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for `next`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing: bytes are consumed and `take` is called in one step.
+    pub async fn next_with<T>(
+        &mut self,
+        mut take: impl FnMut(Event<'_>) -> T,
+    ) -> Result<Option<T>, ReadError<R::Error>>
+    where
+        R: ReadWith,
+    {
+        let Self { io, buffer } = self;
+        if let Some(span) = buffer.poll()? {
+            return Ok(Some(take(buffer.resolve(span))));
+        }
+        loop {
+            let decode = |lent: &[u8]| match buffer.poll_lent(lent, &mut take) {
+                Ok((consumed, taken)) => (consumed, Ok((taken, lent.is_empty()))),
+                Err(error) => (0, Err(error)),
+            };
+            let (taken, ended) = io.read_with(decode).await.map_err(ReadError::Io)??;
+            if taken.is_some() {
+                return Ok(taken);
+            }
+            if ended {
+                buffer.decoder().finish()?;
+                return Ok(None);
+            }
+        }
+    }
+
     /// Bytes of the current payload that the transport has next, for a caller that moves them from
     /// [`io_mut`](Self::io_mut) itself (splice, DMA, a read straight into flash) and then calls
     /// [`advance_payload`](Self::advance_payload).
@@ -143,6 +203,33 @@ where
     /// Gives the transport and the buffer back; bytes that were read ahead are lost.
     pub fn into_parts(self) -> (R, B) {
         (self.io, self.buffer.into_bytes())
+    }
+}
+
+/// A transport that lends what it has received, where it lies, rather than copy it: the ring of a TCP socket, a buffered
+/// UART. Every [`BufRead`] is one.
+pub trait ReadWith: ErrorType {
+    /// Waits for bytes, and gives some of them, at least one, to `take`, which says how many are done with and, whatever
+    /// that is for, something to return. An empty slice is the end of the stream.
+    ///
+    /// `take` is called once, unless the future fails or is dropped, and the bytes are consumed in the same step: dropping
+    /// the future before loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of the transport.
+    #[allow(
+        async_fn_in_trait,
+        reason = "as in embedded_io_async: executors of devices do not ask for `Send`"
+    )]
+    async fn read_with<T>(&mut self, take: impl FnMut(&[u8]) -> (usize, T)) -> Result<T, Self::Error>;
+}
+
+impl<R: BufRead> ReadWith for R {
+    async fn read_with<T>(&mut self, mut take: impl FnMut(&[u8]) -> (usize, T)) -> Result<T, R::Error> {
+        let (consumed, taken) = take(self.fill_buf().await?);
+        self.consume(consumed);
+        Ok(taken)
     }
 }
 

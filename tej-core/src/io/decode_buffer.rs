@@ -80,6 +80,23 @@ where
         Some(frame)
     }
 
+    /// Decodes bytes where they lie, in the ring of a transport, say, instead of having them read into
+    /// [`space`](Self::space): how many of `lent` are done with, and what `take` made of the event, or `None` when more
+    /// bytes are needed. Call it when [`poll`](Self::poll) returned `None`; bytes not decoded yet are dropped otherwise.
+    ///
+    /// # Errors
+    ///
+    /// A fault of the peer; sticky.
+    pub fn poll_lent<T>(
+        &mut self,
+        lent: &[u8],
+        take: impl FnOnce(Event<'_>) -> T,
+    ) -> Result<(usize, Option<T>), DecodeError> {
+        self.start = self.end;
+        let step = self.decoder.step(lent)?;
+        Ok((step.consumed, step.event.map(|span| take(self.decoder.resolve(span, lent)))))
+    }
+
     /// The buffer to read into, whole. Call it when [`poll`](Self::poll) returned `None`; bytes not decoded
     /// yet are dropped otherwise.
     pub fn space(&mut self) -> &mut [u8] {
