@@ -545,8 +545,11 @@ fn step_names() -> clap::builder::PossibleValuesParser {
 
 /// Crates of the workspace that run on devices, with the features of their dependencies that are the application's to
 /// choose and without which those do not compile.
-const DEVICE_CRATES: [(&str, &str); 2] =
-    [("tej-core", ""), ("tej-embassy", "embassy-net/medium-ethernet,embassy-net/proto-ipv4")];
+const DEVICE_CRATES: [(&str, &str); 3] = [
+    ("tej-core", ""),
+    ("tej-files", ""),
+    ("tej-embassy", "embassy-net/medium-ethernet,embassy-net/proto-ipv4"),
+];
 /// Features that need an operating system, or are no features of their own.
 const HOST_FEATURES: [&str; 2] = ["default", "std"];
 /// The feature of the tests that need Python.

@@ -1,0 +1,23 @@
+#![doc = include_str!("../README.md")]
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "digest")]
+mod digested;
+#[cfg(feature = "nor-flash")]
+mod nor_flash;
+mod ram;
+mod sink;
+mod source;
+mod store;
+mod stream;
+
+#[cfg(feature = "digest")]
+pub use digested::Digested;
+#[cfg(feature = "nor-flash")]
+pub use nor_flash::{NorSink, NorSource};
+pub use ram::RamSink;
+pub use sink::{FileSink, Refusal, StartError};
+pub use source::{FileSource, SendFileError, send_file};
+pub use store::{Outcome, Store};
+pub use stream::{SeekSource, StreamError, StreamSink};

@@ -1,0 +1,280 @@
+//! Files in a NOR flash that holds its users to the rules.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use embassy_futures::block_on;
+use embassy_futures::yield_now;
+use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
+use sha2::{Digest, Sha256};
+use tej_core::io::FrameWriter;
+use tej_core::{Event, Status};
+use tej_files::{
+    Digested, FileSink, FileSource, NorSink, NorSource, Outcome, Refusal, StartError, Store, send_file,
+};
+
+#[test]
+fn files_of_every_length_in_pieces_of_every_length_are_read_back() {
+    let mut flash = Flash::new();
+    for len in [0, 1, 3, 4, 5, 15, 16, 17, 63, 64, 65, 128, 200, 255, 256] {
+        for piece in [1, 3, 4, 16, 17, 40, 256] {
+            for page in [4, 16, 32] {
+                let data = data(len);
+                let mut page = vec![0; page];
+                let mut sink = Digested::<_, Sha256>::new(NorSink::new(&mut flash, REGION, &mut page));
+                store(&mut sink, &data, piece).unwrap();
+                assert_eq!(sink.digest(), Some(&Sha256::digest(&data)));
+                let mut sink = sink.into_inner();
+                assert_eq!(sink.size(), Some(len as u64));
+                for buffer in [1, 4, 7, 300] {
+                    assert_eq!(read(sink.file().unwrap(), buffer), data, "{len} by {piece}");
+                }
+            }
+        }
+    }
+    // Nothing outside of the region was touched.
+    assert!(flash.bytes[..64].iter().chain(&flash.bytes[320..]).all(|byte| *byte == 0x5a));
+}
+
+#[test]
+fn sectors_are_erased_one_at_a_time_ahead_of_what_goes_there_and_pages_written_once() {
+    let mut flash = Flash::new();
+    let mut page = [0; 16];
+    let mut sink = NorSink::new(&mut flash, REGION, &mut page);
+    store(&mut sink, &data(100), 10).unwrap();
+    let pages =
+        (128..240).step_by(16).map(|at| if at < 224 { Op::Write(at - 64, 16) } else { Op::Write(160, 4) });
+    let mut expected: Vec<_> = [Op::Erase(64)].into_iter().chain(pages).collect();
+    expected.insert(5, Op::Erase(128));
+    assert_eq!(flash.log, expected);
+}
+
+#[test]
+fn a_file_longer_than_the_region_is_refused_and_the_one_before_stays() {
+    let mut flash = Flash::new();
+    let mut page = [0; 16];
+    let mut sink = NorSink::new(&mut flash, REGION, &mut page);
+    store(&mut sink, &data(256), 16).unwrap();
+    assert_eq!(block_on(sink.start(b"", 257)), Err(StartError::Refused(Refusal::Size)));
+    assert_eq!(block_on(sink.start(b"", u64::MAX)), Err(StartError::Refused(Refusal::Size)));
+    assert_eq!(read(sink.file().unwrap(), 64), data(256));
+}
+
+// case 62
+#[test]
+fn a_flash_that_fails_at_any_step_is_reported_once_and_the_next_file_is_stored() {
+    let file = data(200);
+    let mut failures = 0;
+    for fail_at in 0.. {
+        let mut flash = Flash { fail_at: Some(fail_at), ..Flash::new() };
+        let mut page = [0; 16];
+        let mut files = Store::new(NorSink::new(&mut flash, REGION, &mut page));
+        let outcomes = feed(&mut files, &file, 30);
+        if outcomes == [Outcome::Stored { size: 200 }] {
+            break;
+        }
+        assert_eq!(outcomes, [Outcome::Failed(NorFlashErrorKind::Other)], "at {fail_at}");
+        assert_eq!(files.sink().size(), None);
+        failures += 1;
+        assert_eq!(feed(&mut files, &file, 30), [Outcome::Stored { size: 200 }]);
+        assert_eq!(read(files.sink_mut().file().unwrap(), 64), file);
+    }
+    // Four sectors and thirteen pages.
+    assert_eq!(failures, 4 + 13);
+}
+
+// case 61
+#[test]
+fn a_store_that_is_dropped_at_any_poll_cuts_that_file_alone() {
+    let file = data(200);
+    let mut cuts = 0;
+    for drop_at in 0.. {
+        let mut flash = Flash { waits: true, ..Flash::new() };
+        let mut page = [0; 16];
+        let mut files = Store::new(NorSink::new(&mut flash, REGION, &mut page));
+        let (mut polls, mut outcomes) = (0, vec![]);
+        for event in events(&file, 30) {
+            let mut take = Box::pin(files.take(event));
+            let outcome = block_on(poll_fn(|_| {
+                loop {
+                    let mut cx = Context::from_waker(Waker::noop());
+                    if polls == drop_at {
+                        polls += 1;
+                        return Poll::Ready(None);
+                    }
+                    polls += 1;
+                    if let Poll::Ready(outcome) = take.as_mut().poll(&mut cx) {
+                        return Poll::Ready(outcome);
+                    }
+                }
+            }));
+            drop(take);
+            outcomes.extend(outcome);
+        }
+        if polls <= drop_at {
+            break;
+        }
+        // Of a call for its end that is dropped, nobody asks any more.
+        match outcomes[..] {
+            [Outcome::Interrupted] | [] => assert_eq!(files.sink().size(), None, "at {drop_at}"),
+            ref other => panic!("{other:?} at {drop_at}"),
+        }
+        cuts += 1;
+        assert_eq!(feed(&mut files, &file, 30), [Outcome::Stored { size: 200 }]);
+        assert_eq!(read(files.sink_mut().file().unwrap(), 64), file);
+    }
+    // Nine calls before their first poll, and the four sectors and thirteen pages for which they wait.
+    assert_eq!(cuts, 9 + 4 + 13);
+}
+
+#[test]
+fn a_file_is_sent_from_flash_and_again_from_the_middle() {
+    let mut flash = Flash::new();
+    flash.bytes[64..264].copy_from_slice(&data(200));
+    let mut source = NorSource::new(&mut flash, 64, 200);
+    let mut tail = [0; 50];
+    assert_eq!(block_on(source.read_at(148, &mut tail)), Ok(48));
+    assert_eq!(block_on(source.read_at(199, &mut tail)), Ok(1));
+    assert_eq!(block_on(source.read_at(200, &mut tail)), Ok(0));
+    assert_eq!(block_on(source.read_at(u64::MAX, &mut tail)), Ok(0));
+    let mut wire = [0; 300];
+    block_on(async {
+        let mut writer = FrameWriter::new(&mut wire[..], [0; 33]);
+        writer.start_frame(Status::ZERO, 1).await.unwrap();
+        assert_eq!(send_file(&mut writer, b"f", source).await, Ok(200));
+        writer.start_message(0).await.unwrap();
+        writer.push().await.unwrap();
+    });
+    assert_eq!(wire[21..221], data(200));
+}
+
+#[test]
+fn regions_pages_and_places_that_do_not_fit_the_flash_are_mistakes() {
+    let panics = |region: std::ops::Range<u32>, page: usize| {
+        std::panic::catch_unwind(|| {
+            NorSink::new(Flash::new(), region, &mut vec![0; page]);
+        })
+        .is_err()
+    };
+    assert!(!panics(REGION, 4));
+    assert!(!panics(320..384, 64));
+    for (region, page) in [(64..64, 4), (64..448, 4), (60..128, 4), (64..100, 4), (REGION, 0), (REGION, 6)] {
+        assert!(panics(region, page));
+    }
+    let panics =
+        |start, size| std::panic::catch_unwind(|| NorSource::new(Flash::new(), start, size)).is_err();
+    assert!(!panics(4, 380));
+    assert!(panics(4, 381) && panics(2, 1) && panics(4, u64::MAX));
+}
+
+/// Stores a file without a store.
+fn store<S: FileSink>(sink: &mut S, data: &[u8], piece: usize) -> Result<(), S::Error> {
+    block_on(async {
+        let Ok(()) = sink.start(b"", data.len() as u64).await else { panic!("not started") };
+        for piece in data.chunks(piece) {
+            sink.write(piece).await?;
+        }
+        sink.finish().await
+    })
+}
+
+fn feed<S: FileSink>(files: &mut Store<S>, data: &[u8], piece: usize) -> Vec<Outcome<S::Error>> {
+    events(data, piece).into_iter().filter_map(|event| block_on(files.take(event))).collect()
+}
+
+fn events(data: &[u8], piece: usize) -> Vec<Event<'_>> {
+    let start = Event::FileStart { name: b"f", size: data.len() as u64 };
+    [start].into_iter().chain(data.chunks(piece).map(Event::FileData)).chain([Event::FileEnd]).collect()
+}
+
+fn read<S: FileSource<Error = NorFlashErrorKind>>(mut source: S, buffer: usize) -> Vec<u8> {
+    let mut read = vec![];
+    let mut buffer = vec![0; buffer];
+    loop {
+        match block_on(source.read_at(read.len() as u64, &mut buffer)).unwrap() {
+            0 => break,
+            n => read.extend_from_slice(&buffer[..n]),
+        }
+    }
+    assert_eq!(block_on(source.size()), Ok(read.len() as u64));
+    read
+}
+
+fn data(len: usize) -> Vec<u8> {
+    (0..len).map(|n| u8::try_from(n * 7 % 251).unwrap()).collect()
+}
+
+/// Six sectors of 64 bytes, of words of 4.
+struct Flash {
+    bytes: Vec<u8>,
+    log: Vec<Op>,
+    /// Fails the operation of this number, once, halfway.
+    fail_at: Option<usize>,
+    /// Every operation is pending at first.
+    waits: bool,
+}
+
+#[derive(Debug, PartialEq)]
+enum Op {
+    Erase(u32),
+    Write(u32, usize),
+}
+
+impl Flash {
+    fn new() -> Self {
+        Self { bytes: vec![0x5a; 384], log: vec![], fail_at: None, waits: false }
+    }
+
+    async fn begin(&mut self, op: Op) -> Result<(), NorFlashErrorKind> {
+        if self.waits {
+            yield_now().await;
+        }
+        self.log.push(op);
+        if self.fail_at == Some(self.log.len() - 1) { Err(NorFlashErrorKind::Other) } else { Ok(()) }
+    }
+}
+
+impl ErrorType for Flash {
+    type Error = NorFlashErrorKind;
+}
+
+impl ReadNorFlash for Flash {
+    const READ_SIZE: usize = 4;
+
+    async fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), NorFlashErrorKind> {
+        let offset = offset as usize;
+        assert!(offset.is_multiple_of(4) && bytes.len().is_multiple_of(4), "an unaligned read");
+        bytes.copy_from_slice(&self.bytes[offset..offset + bytes.len()]);
+        Ok(())
+    }
+
+    fn capacity(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+impl NorFlash for Flash {
+    const WRITE_SIZE: usize = 4;
+    const ERASE_SIZE: usize = 64;
+
+    async fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {
+        assert!(from.is_multiple_of(64) && to == from + 64, "not one sector: {from}..{to}");
+        let sector = from as usize..to as usize;
+        let begun = pin!(self.begin(Op::Erase(from))).await;
+        self.bytes[sector].fill(if begun.is_ok() { 0xff } else { 0xa5 });
+        begun
+    }
+
+    async fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
+        assert!(offset.is_multiple_of(4) && bytes.len().is_multiple_of(4), "an unaligned write");
+        let begun = pin!(self.begin(Op::Write(offset, bytes.len()))).await;
+        let n = if begun.is_ok() { bytes.len() } else { bytes.len() / 2 };
+        let place = &mut self.bytes[offset as usize..][..n];
+        assert!(place.iter().all(|byte| *byte == 0xff), "a write to what is not erased, at {offset}");
+        place.copy_from_slice(&bytes[..n]);
+        begun
+    }
+}
+
+const REGION: std::ops::Range<u32> = 64..320;
