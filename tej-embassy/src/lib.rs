@@ -10,6 +10,7 @@ mod dialer;
 mod error;
 mod link;
 mod listener;
+mod pings;
 
 pub use backoff::Backoff;
 pub use buffers::Buffers;
@@ -19,3 +20,4 @@ pub use dialer::Dialer;
 pub use embassy_net::tcp::ConnectError;
 pub use error::{CloseError, Error};
 pub use listener::{Listener, serve};
+pub use pings::with_pings;
