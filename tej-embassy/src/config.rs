@@ -28,6 +28,10 @@ pub struct Config {
     /// reset. To tell such a peer from one that merely is silent, a TCP keep-alive is sent after every quarter of
     /// this in which nothing came; a live peer's TCP answers it, its program never sees it.
     ///
+    /// While the peer does not read, smoltcp asks whether it does again after pauses that double up to a minute, and takes
+    /// no other sign of life: with less than a minute here, and a longer `write_timeout`, a peer that does not read for
+    /// long counts as gone.
+    ///
     /// `None` never gives up: without `idle_timeout`, a vanished peer then holds its socket for ever.
     pub lost_timeout: Option<Duration>,
     /// How long a TCP handshake may take, dialled or accepted.

@@ -1,10 +1,10 @@
 //! A clock that goes on when nothing else does.
 
 use std::cell::{Cell, RefCell};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
 use embassy_time::Duration;
@@ -12,9 +12,8 @@ use embassy_time_driver::Driver;
 
 /// Runs `future` on this thread and its own simulated clock, which is the one that embassy-time reads here.
 ///
-/// A poll takes 20 microseconds, and up to a millisecond where polls bring nothing on; when nothing is left to do, the
-/// clock jumps to the next alarm. So a timeout of an hour takes no time, a run depends on nothing but its program, and
-/// tests in other threads are not disturbed.
+/// A poll takes 20 microseconds; when nothing is left to do, the clock jumps to the next alarm. So a timeout of an hour
+/// takes no time, a run depends on nothing but its program, and tests in other threads are not disturbed.
 ///
 /// # Panics
 ///
@@ -28,7 +27,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
         if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
             return output;
         }
-        CLOCK.with(Clock::pass_poll);
+        CLOCK.with(|clock| clock.pass(POLL));
         while !woken.0.swap(false, Ordering::Relaxed) {
             CLOCK.with(Clock::jump);
         }
@@ -36,14 +35,27 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     panic!("the test hangs: {POLLS} polls were not enough")
 }
 
-/// Something has happened: polls are short again.
-pub(crate) fn progress() {
-    CLOCK.with(|clock| clock.idle_polls.set(0));
-}
-
 /// Lets time pass at once, as a program does that computes for so long.
 pub fn advance(duration: Duration) {
     CLOCK.with(|clock| clock.pass(duration.as_ticks()));
+}
+
+/// `future` as an executor would run it, as a task of its own: it is polled when it was woken itself, and not because
+/// something beside it in a `join` was. embassy-net's sockets wake their stack whenever they are polled, which would go on
+/// for ever if that meant polling the sockets.
+pub(crate) async fn task<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let task = Arc::new(Task { woken: AtomicBool::new(true), parent: Mutex::new(Waker::noop().clone()) });
+    let waker = Waker::from(task.clone());
+    poll_fn(|cx| {
+        task.parent.lock().expect("no other thread").clone_from(cx.waker());
+        if task.woken.swap(false, Ordering::Relaxed) {
+            future.as_mut().poll(&mut Context::from_waker(&waker))
+        } else {
+            Poll::Pending
+        }
+    })
+    .await
 }
 
 struct Woken(AtomicBool);
@@ -54,22 +66,26 @@ impl Wake for Woken {
     }
 }
 
+struct Task {
+    woken: AtomicBool,
+    parent: Mutex<Waker>,
+}
+
+impl Wake for Task {
+    fn wake(self: Arc<Self>) {
+        self.woken.store(true, Ordering::Relaxed);
+        self.parent.lock().expect("no other thread").wake_by_ref();
+    }
+}
+
 /// The clock of a thread.
 struct Clock {
     now: Cell<u64>,
-    /// Polls since something was known to happen.
-    idle_polls: Cell<u64>,
     /// Who is to be woken when, each once.
     alarms: RefCell<Vec<(u64, Waker)>>,
 }
 
 impl Clock {
-    fn pass_poll(&self) {
-        let idle = self.idle_polls.get() + 1;
-        self.idle_polls.set(idle);
-        self.pass((idle / PATIENT_POLLS).clamp(1, MAX_POLL / POLL) * POLL);
-    }
-
     fn pass(&self, ticks: u64) {
         self.now.set(self.now.get() + ticks);
         self.ring();
@@ -80,7 +96,6 @@ impl Clock {
         let next = self.alarms.borrow().iter().map(|(at, _)| *at).min();
         let next = next.expect("the test hangs: nothing is left that could happen");
         self.now.set(next.max(self.now.get()));
-        self.idle_polls.set(0);
         self.ring();
     }
 
@@ -103,7 +118,7 @@ impl Clock {
 }
 
 thread_local! {
-    static CLOCK: Clock = const { Clock { now: Cell::new(0), idle_polls: Cell::new(0), alarms: RefCell::new(Vec::new()) } };
+    static CLOCK: Clock = const { Clock { now: Cell::new(0), alarms: RefCell::new(Vec::new()) } };
 }
 
 struct ThreadClock;
@@ -120,12 +135,8 @@ impl Driver for ThreadClock {
 
 embassy_time_driver::time_driver_impl!(static DRIVER: ThreadClock = ThreadClock);
 
-/// Ticks that a poll takes, and the most that it takes after many without progress. Those are for smoltcp, which asks to
-/// be polled at once and again for as long as it has something to send that it cannot send yet, and for tests that yield
-/// until something has happened.
+/// Ticks that a poll takes, so that somebody who only yields does not stop the clock.
 const POLL: u64 = 20;
-const MAX_POLL: u64 = 1000;
-const PATIENT_POLLS: u64 = 100;
 /// More than any test needs, and some minutes on a slow machine.
 const POLLS: u64 = 20_000_000;
 

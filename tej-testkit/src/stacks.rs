@@ -10,6 +10,7 @@ use embassy_net_driver_channel as channel;
 use embassy_net_driver_channel::driver::HardwareAddress;
 use embassy_time::{Duration, Timer, with_timeout};
 
+use crate::clock::task;
 use crate::{Direction, Wire, block_on};
 
 /// The address of the first stack a test is given.
@@ -21,7 +22,7 @@ pub const THERE: Ipv4Address = Ipv4Address::new(10, 9, 0, 2);
 ///
 /// # Panics
 ///
-/// If it is not done after a simulated hour.
+/// If it is not done after a simulated day.
 pub fn on_two_stacks<T, F: Future<Output = T>>(
     body: impl FnOnce(Stack<'static>, Stack<'static>, &'static Wire) -> F,
 ) -> T {
@@ -32,7 +33,7 @@ pub fn on_two_stacks<T, F: Future<Output = T>>(
 ///
 /// # Panics
 ///
-/// If it is not done after a simulated hour.
+/// If it is not done after a simulated day.
 pub fn on_seeded_stacks<T, F: Future<Output = T>>(
     seed: u64,
     body: impl FnOnce(Stack<'static>, Stack<'static>, &'static Wire) -> F,
@@ -46,11 +47,11 @@ pub fn on_seeded_stacks<T, F: Future<Output = T>>(
     let (there, mut there_net) = stack(there_device, THERE, seed ^ 0x2222);
     block_on(async {
         let network = join3(
-            join(here_net.run(), there_net.run()),
-            wire.pump(Direction::There, here_tx, there_rx),
-            wire.pump(Direction::Back, there_tx, here_rx),
+            join(task(here_net.run()), task(there_net.run())),
+            task(wire.pump(Direction::There, here_tx, there_rx)),
+            task(wire.pump(Direction::Back, there_tx, here_rx)),
         );
-        let body = with_timeout(PATIENCE, body(here, there, wire));
+        let body = task(with_timeout(PATIENCE, body(here, there, wire)));
         match select(body, network).await {
             Either::First(result) => result.expect("the test hangs"),
             Either::Second(_) => unreachable!("the network runs for ever"),
@@ -91,4 +92,4 @@ fn stack(device: channel::Device<'static, MTU>, address: Ipv4Address, seed: u64)
 const MTU: usize = 1514;
 const QUEUE: usize = 8;
 const SOCKETS: usize = 8;
-const PATIENCE: Duration = Duration::from_secs(3600);
+const PATIENCE: Duration = Duration::from_secs(24 * 3600);
