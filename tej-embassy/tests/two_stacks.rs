@@ -249,6 +249,7 @@ fn limits_are_checked_and_typed() {
     });
 }
 
+// case 57
 #[test]
 fn a_silent_peer_hits_the_idle_timeout_and_its_socket_is_free_again() {
     on_two_stacks(async |here, there, _| {
@@ -513,6 +514,7 @@ fn a_close_after_both_directions_have_ended_succeeds() {
     });
 }
 
+// case 56
 #[test]
 fn a_peer_that_never_reads_hits_the_write_timeout() {
     on_two_stacks(async |here, there, _| {
@@ -592,6 +594,7 @@ fn a_flush_is_patient_with_a_peer_that_reads_slowly() {
     });
 }
 
+// case 57
 #[test]
 fn a_handshake_that_is_never_finished_does_not_hold_the_socket() {
     on_two_stacks(async |here, there, wire| {
@@ -671,6 +674,7 @@ fn a_vanished_peer_is_given_up_and_a_quiet_one_is_not() {
     });
 }
 
+// case 58
 #[test]
 fn listeners_share_a_port_and_one_client_more_is_refused_until_a_socket_is_free() {
     on_two_stacks(async |here, there, _| {
@@ -704,6 +708,7 @@ fn listeners_share_a_port_and_one_client_more_is_refused_until_a_socket_is_free(
     });
 }
 
+// case 61
 #[test]
 fn an_accept_that_is_dropped_at_every_poll_loses_no_client() {
     on_two_stacks(async |here, there, _| {
@@ -725,6 +730,7 @@ fn an_accept_that_is_dropped_at_every_poll_loses_no_client() {
     });
 }
 
+// case 61
 #[test]
 fn a_receive_that_is_dropped_at_every_poll_loses_nothing() {
     let frame = Frame { message: bytes(4, 500), ..Frame::file("cut.bin", bytes(3, 20_000)) };

@@ -121,10 +121,10 @@ fn path(workspace: &Workspace) -> PathBuf {
 
 const SECTION: &str = "cases";
 /// Where tests are.
-const FOLDERS: [&str; 2] = ["tej-std/src", "tej-std/tests"];
+const FOLDERS: [&str; 4] = ["tej-std/src", "tej-std/tests", "tej-embassy/tests", "tej-files/tests"];
 
 /// The cases and what they are.
-const CASES: [(u32, &str); 35] = [
+const CASES: [(u32, &str); 43] = [
     (19, "a frame of 18 bytes announces a message of a GiB, or of 2⁶³ bytes"),
     (20, "a thousand of them at once"),
     (21, "a byte every second, for ever"),
@@ -160,11 +160,19 @@ const CASES: [(u32, &str); 35] = [
     (51, "a quota is used up, or the disk nearly full"),
     (52, "the directory is removed, or may not be written to"),
     (53, "a file is refused, and the next frame is a good one"),
+    (55, "a device: a fifth of the frames is lost, or corrupted"),
+    (56, "a device: the window stays closed"),
+    (57, "a device: a silent peer holds a socket"),
+    (58, "a device: more clients than sockets"),
+    (59, "a device: a reset, or the link down and up, in the middle of a frame"),
+    (60, "a device: 100,000 connections in turn"),
+    (61, "a device: a future is dropped while it waits"),
+    (62, "a device: flash that is busy, or fails in the middle of a file"),
 ];
 
 /// All that are to be shown; the codec's own, 1 to 18, are mapped in `tej-core/tests/decoder.rs`.
 #[cfg(test)]
-const RANGE: std::ops::RangeInclusive<u32> = 19..=53;
+const RANGES: [std::ops::RangeInclusive<u32>; 2] = [19..=53, 55..=62];
 
 #[cfg(test)]
 mod tests {
@@ -172,7 +180,7 @@ mod tests {
 
     #[test]
     fn every_case_has_a_description() {
-        assert!(CASES.iter().map(|(case, _)| *case).eq(RANGE));
+        assert!(CASES.iter().map(|(case, _)| *case).eq(RANGES.into_iter().flatten()));
     }
 
     #[test]
@@ -199,7 +207,12 @@ fn helper() {}
     fn a_case_without_a_test_is_an_error() {
         let all = |missing: u32| -> BTreeMap<_, _> {
             let test = || vec![("f.rs".to_owned(), "t".to_owned())];
-            RANGE.filter(|case| *case != missing).map(|case| (case, test())).collect()
+            CASES
+                .iter()
+                .map(|(case, _)| *case)
+                .filter(|case| *case != missing)
+                .map(|case| (case, test()))
+                .collect()
         };
         assert!(markdown(&all(0)).unwrap().contains("| 53 | a file is refused"));
         let error = markdown(&all(33)).unwrap_err().to_string();
