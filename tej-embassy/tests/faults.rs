@@ -371,6 +371,47 @@ fn a_write_that_is_dropped_at_any_poll_says_so_and_its_socket_serves_the_next() 
 
 // case 61
 #[test]
+fn a_flush_or_an_end_of_the_stream_that_is_dropped_at_any_poll_leaves_a_connection_to_close() {
+    // Fills the ring, with its frame.
+    let data = bytes(1, 2048 - 18);
+    on_two_stacks(async |here, there, wire| {
+        let server = serve(there, PORT, leak([const { Small::new() }; 2]), CONFIG, async |mut connection| {
+            while let Ok(Some(_)) = receive(connection.split().0).await {}
+            let _ = connection.close().await;
+        });
+        let client = async {
+            let mut dialer = dialer(here);
+            for ends in [false, true] {
+                for polls in 1.. {
+                    let mut connection = dialer.redial(|_, _| {}).await;
+                    // So that the ring stays full, and what follows has to wait.
+                    wire.stall(Direction::There, Duration::from_millis(10));
+                    send(connection.split().1, &Frame::message(&data)).await.unwrap();
+                    connection.split().1.start_frame(Status::ZERO, 0).await.unwrap();
+                    connection.split().1.start_message(0).await.unwrap();
+                    let done = if ends {
+                        drop_after(polls, connection.close_write()).await
+                    } else {
+                        drop_after(polls, connection.split().1.flush()).await
+                    };
+                    let interrupted = connection.split().1.is_interrupted();
+                    assert_eq!(interrupted, done.is_none(), "{polls} polls");
+                    let closed = connection.close().await;
+                    assert_eq!(closed.is_err(), interrupted, "{closed:?}");
+                    if let Some(done) = done {
+                        done.unwrap();
+                        assert!(polls > 1, "nothing was waited for");
+                        break;
+                    }
+                }
+            }
+        };
+        assert!(matches!(select(server, client).await, Either::Second(())));
+    });
+}
+
+// case 61
+#[test]
 fn a_close_or_a_dial_that_is_dropped_at_any_poll_leaves_both_sockets_good() {
     on_two_stacks(async |here, there, _| {
         let server = serve(there, PORT, leak([const { Small::new() }; 2]), CONFIG, async |mut connection| {

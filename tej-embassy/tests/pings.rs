@@ -4,7 +4,7 @@ use std::future::pending;
 
 use embassy_futures::join::join;
 use embassy_futures::select::{Either, select};
-use embassy_time::{Duration, Instant, Timer};
+use embassy_time::{Duration, Instant, Timer, with_timeout};
 use tej_core::io::{ReadError, WriteError};
 use tej_core::{EncodeError, Status};
 use tej_embassy::{Backoff, Buffers, Config, Connection, Dialer, Error, Listener, with_pings};
@@ -69,6 +69,32 @@ fn what_is_waited_for_goes_on_while_a_ping_cannot_be_written() {
             connection.close().await.unwrap();
         };
         join(server, client).await;
+    });
+}
+
+// case 61
+#[test]
+fn a_wait_with_pings_that_is_dropped_interrupts_the_sender_only_inside_a_ping() {
+    on_two_stacks(async |here, there, _| {
+        let server = async {
+            let mut listener = Listener::new(there, PORT, leak(Small::new()), CONFIG);
+            let _never_reads = listener.accept().await;
+            pending::<()>().await;
+        };
+        let client = async {
+            let mut dialer = dialer(here);
+            let mut connection = dialer.connect().await.unwrap();
+            let (_, sender) = connection.split();
+            let interval = Duration::from_millis(1);
+            let a_while = Duration::from_millis(20);
+            // Every ping finds room in the rings.
+            assert!(with_timeout(a_while, with_pings(sender, interval, pending::<()>())).await.is_err());
+            assert!(!sender.is_interrupted());
+            // And now one waits for ever.
+            assert!(with_timeout(a_while * 50, with_pings(sender, interval, pending::<()>())).await.is_err());
+            assert!(sender.is_interrupted());
+        };
+        assert!(matches!(select(server, client).await, Either::Second(())));
     });
 }
 

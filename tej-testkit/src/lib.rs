@@ -11,7 +11,7 @@ mod stacks;
 mod wire;
 
 pub use clock::{advance, block_on};
-pub use cut::{End, send_cut};
+pub use cut::{End, FLIPPED, hostile_clients, send_cut};
 pub use frame::{Frame, bytes, receive, send};
 pub use random::Random;
 pub use stacks::{HERE, THERE, connect, leak, on_seeded_stacks, on_two_stacks};

@@ -132,6 +132,7 @@ fn decode_buffer() {
     if let Ok(Some(span)) = any(DecodeBuffer::poll(hidden(buffer))) {
         seen(DecodeBuffer::resolve(hidden(buffer), span));
     }
+    seen(DecodeBuffer::poll_lent(hidden(buffer), bytes(), |event| seen(event)));
     seen(DecodeBuffer::space(hidden(buffer)));
     DecodeBuffer::filled(hidden(buffer), any(0));
     seen(DecodeBuffer::payload_unread(hidden(buffer)));

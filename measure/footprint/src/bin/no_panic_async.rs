@@ -7,17 +7,18 @@
 #![no_std]
 #![no_main]
 
-use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
+use embedded_io_async::{BufRead, ErrorKind, ErrorType, Read, Write};
 use footprint::{
     asynchronous::{ready, run},
     buffer,
     opaque::{any, bytes, hidden, planted, seen},
 };
-use tej_core::{Decoder, Limits, Status, io as asynchronous};
+use tej_core::{Decoder, Limits, Status, io as asynchronous, io::ReadWith};
 
 #[unsafe(no_mangle)]
 extern "C" fn main() -> ! {
     run(reader());
+    run(lender(&mut Liar));
     run(writer());
     footprint::stop()
 }
@@ -26,6 +27,7 @@ async fn reader() {
     let decoder = Decoder::new(any(&mut buffer!(64)[..]), any(&Limits::UNLIMITED));
     let mut reader = asynchronous::FrameReader::new(Liar, any(&mut buffer!(64)[..]), decoder);
     seen(asynchronous::FrameReader::next(hidden(&mut reader)).await);
+    seen(asynchronous::FrameReader::next_with(hidden(&mut reader), |event| seen(event)).await);
     seen(asynchronous::FrameReader::payload_unread(hidden(&mut reader)));
     seen(asynchronous::FrameReader::advance_payload(hidden(&mut reader), any(0)));
     seen(asynchronous::FrameReader::offset(hidden(&mut reader)));
@@ -33,6 +35,10 @@ async fn reader() {
     seen(asynchronous::FrameReader::is_between_frames(hidden(&mut reader)));
     seen(asynchronous::FrameReader::io_mut(hidden(&mut reader)));
     seen(asynchronous::FrameReader::into_parts(reader));
+}
+
+async fn lender<R: ReadWith>(io: &mut R) {
+    seen(R::read_with(hidden(io), |lent| any((lent.len(), ()))).await);
 }
 
 async fn writer() {
@@ -69,6 +75,17 @@ impl Read for Liar {
         seen(buffer);
         ready().await;
         any(Ok(0))
+    }
+}
+
+impl BufRead for Liar {
+    async fn fill_buf(&mut self) -> Result<&[u8], ErrorKind> {
+        ready().await;
+        any(Ok(bytes()))
+    }
+
+    fn consume(&mut self, n: usize) {
+        seen(n);
     }
 }
 
