@@ -3,7 +3,7 @@
 use embassy_time::Duration;
 use tej_core::Limits;
 
-/// What a connection allows its peer, and how long it waits for it.
+/// What a connection allows its peer, and how long it waits for it: in milliseconds, up to 49 days.
 ///
 /// ```
 /// use embassy_time::Duration;
@@ -56,5 +56,73 @@ impl Config {
 impl Default for Config {
     fn default() -> Self {
         Self::DEFAULT
+    }
+}
+
+/// A [`Config`] as each socket keeps it, in a third of the memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) limits: &'static Limits,
+    pub(crate) idle: Timeout,
+    pub(crate) write: Timeout,
+    pub(crate) lost: Timeout,
+    pub(crate) connect: Timeout,
+    pub(crate) close: Timeout,
+}
+
+impl From<Config> for Settings {
+    fn from(config: Config) -> Self {
+        Self {
+            limits: config.limits,
+            idle: Timeout::new(config.idle_timeout),
+            write: Timeout::new(config.write_timeout),
+            lost: Timeout::new(config.lost_timeout),
+            connect: Timeout::new(Some(config.connect_timeout)),
+            close: Timeout::new(Some(config.close_timeout)),
+        }
+    }
+}
+
+/// A time to wait in whole milliseconds, rounded up, or for ever: four bytes rather than sixteen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Timeout(u32);
+
+impl Timeout {
+    /// What is longer than 49 days is 49 days.
+    pub(crate) fn new(limit: Option<Duration>) -> Self {
+        let Some(limit) = limit else { return Self(Self::NEVER) };
+        let whole = limit.as_millis();
+        let millis = if Duration::from_millis(whole) < limit { whole + 1 } else { whole };
+        Self(u32::try_from(millis).map_or(Self::NEVER - 1, |millis| millis.min(Self::NEVER - 1)))
+    }
+
+    pub(crate) fn limit(self) -> Option<Duration> {
+        (self.0 != Self::NEVER).then(|| Duration::from_millis(self.0.into()))
+    }
+
+    /// The same of what is never for ever.
+    pub(crate) fn duration(self) -> Duration {
+        Duration::from_millis(self.0.into())
+    }
+
+    const NEVER: u32 = u32::MAX;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_rounded_up_to_milliseconds_and_never_become_none() {
+        let kept = |limit| Timeout::new(limit).limit();
+        assert_eq!(kept(None), None);
+        assert_eq!(kept(Some(Duration::from_ticks(0))), Some(Duration::from_ticks(0)));
+        assert_eq!(kept(Some(Duration::from_ticks(1))), Some(Duration::from_millis(1)));
+        assert_eq!(kept(Some(Duration::from_millis(7))), Some(Duration::from_millis(7)));
+        let longest = Some(Duration::from_millis(u64::from(u32::MAX) - 1));
+        for ticks in [u64::from(u32::MAX) * 1000, u64::MAX] {
+            assert_eq!(kept(Some(Duration::from_ticks(ticks))), longest);
+        }
+        assert_eq!(kept(longest), longest);
     }
 }

@@ -13,8 +13,9 @@ use embedded_io_async::{ErrorType, Read, Write};
 use tej_core::Decoder;
 use tej_core::io::{FrameReader, FrameWriter, ReadWith, WriteError};
 
+use crate::config::{Settings, Timeout};
 use crate::link::{abort, flush, settle};
-use crate::{CloseError, Config, Error};
+use crate::{CloseError, Error};
 
 /// The receiving half of a [`Connection`]: see [`FrameReader`]. Its [`next_with`](FrameReader::next_with) decodes on the
 /// socket's own ring, without the read buffer.
@@ -32,7 +33,7 @@ pub struct Connection<'c, 'd> {
     socket: &'c RefCell<TcpSocket<'d>>,
     receiver: Receiver<'c, 'd>,
     sender: Sender<'c, 'd>,
-    close_timeout: Duration,
+    close_timeout: Timeout,
 }
 
 impl<'c, 'd> Connection<'c, 'd> {
@@ -41,15 +42,15 @@ impl<'c, 'd> Connection<'c, 'd> {
         read: &'c mut [u8],
         stage: &'c mut [u8],
         name: &'c mut [u8],
-        config: &Config,
+        settings: &Settings,
     ) -> Self {
-        let reader = ReadHalf { socket, idle_timeout: config.idle_timeout, ended: false };
-        let writer = WriteHalf { socket, write_timeout: config.write_timeout, ended_last: false };
+        let reader = ReadHalf { socket, idle_timeout: settings.idle, ended: false };
+        let writer = WriteHalf { socket, write_timeout: settings.write, ended_last: false };
         Self {
             socket,
-            receiver: FrameReader::new(reader, read, Decoder::new(name, config.limits)),
+            receiver: FrameReader::new(reader, read, Decoder::new(name, settings.limits)),
             sender: FrameWriter::new(writer, stage),
-            close_timeout: config.close_timeout,
+            close_timeout: settings.close,
         }
     }
 
@@ -91,8 +92,8 @@ impl<'c, 'd> Connection<'c, 'd> {
     /// peer has acknowledged all of that and ended its own direction. What the peer still sends is discarded
     /// meanwhile, so that a peer which pushes before it reads gets there too.
     ///
-    /// A peer that has not ended its direction within [`Config::close_timeout`] is reset. The socket is free
-    /// afterwards, whatever the result.
+    /// A peer that has not ended its direction within [`Config::close_timeout`](crate::Config::close_timeout) is reset.
+    /// The socket is free afterwards, whatever the result.
     ///
     /// `Ok` says that the peer's TCP has acknowledged every byte that was written, not that its program has read them.
     /// An unfinished frame is sent as far as it was written, and the peer sees it truncated.
@@ -105,7 +106,7 @@ impl<'c, 'd> Connection<'c, 'd> {
     ///
     /// Dropping the future resets the connection, as dropping the connection does.
     pub async fn close(mut self) -> Result<(), CloseError> {
-        let deadline = Instant::now() + self.close_timeout;
+        let deadline = Instant::now() + self.close_timeout.duration();
         let socket = self.socket;
         let mut delivered = Err(CloseError::TimedOut);
         // In vain only for a peer that does not end its direction, or does not read: the reset below is for it.
@@ -165,15 +166,15 @@ impl Drop for Connection<'_, '_> {
 /// Dropping a read's future loses nothing; the idle timeout starts anew with the next read.
 pub struct ReadHalf<'c, 'd> {
     socket: &'c RefCell<TcpSocket<'d>>,
-    idle_timeout: Option<Duration>,
+    idle_timeout: Timeout,
     /// The peer has ended its direction, and everything before that was read.
     ended: bool,
 }
 
 impl ReadHalf<'_, '_> {
-    /// Replaces [`Config::idle_timeout`] from the next read on.
+    /// Replaces [`Config::idle_timeout`](crate::Config::idle_timeout) from the next read on.
     pub fn set_idle_timeout(&mut self, timeout: Option<Duration>) {
-        self.idle_timeout = timeout;
+        self.idle_timeout = Timeout::new(timeout);
     }
 
     /// Waits for `poll` of the socket to be ready, or for the idle timeout.
@@ -235,7 +236,7 @@ impl ReadWith for ReadHalf<'_, '_> {
 /// A dropped write has written nothing; a dropped flush can be repeated.
 pub struct WriteHalf<'c, 'd> {
     socket: &'c RefCell<TcpSocket<'d>>,
-    write_timeout: Option<Duration>,
+    write_timeout: Timeout,
     /// This direction was ended when the peer's had ended already.
     ended_last: bool,
 }
@@ -288,12 +289,12 @@ impl Write for WriteHalf<'_, '_> {
 
 /// A timeout whose clock is not looked at before it is needed: most reads and writes are ready at once.
 struct Patience {
-    limit: Option<Duration>,
+    limit: Timeout,
     timer: Option<Timer>,
 }
 
 impl Patience {
-    fn new(limit: Option<Duration>) -> Self {
+    fn new(limit: Timeout) -> Self {
         Self { limit, timer: None }
     }
 
@@ -303,7 +304,7 @@ impl Patience {
 
     /// Ready when it has run out.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(limit) = self.limit else { return Poll::Pending };
+        let Some(limit) = self.limit.limit() else { return Poll::Pending };
         Pin::new(self.timer.get_or_insert_with(|| Timer::after(limit))).poll(cx)
     }
 }
@@ -317,6 +318,3 @@ async fn drain(socket: &RefCell<TcpSocket<'_>>) {
 /// smoltcp may hold the acknowledgement of the peer's last segment back for 10 ms. A socket that is used again before
 /// would answer the peer's repetition of it with a reset.
 const LAST_ACK_DELAY: Duration = Duration::from_millis(20);
-
-// What a device pays per connection beside the buffers: 192 bytes on a 32-bit processor.
-const _: () = assert!(size_of::<Connection<'_, '_>>() <= 128 + 16 * size_of::<usize>());

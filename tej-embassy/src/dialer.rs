@@ -85,7 +85,7 @@ impl<'d> Dialer<'d> {
     }
 
     async fn attempt(&mut self) -> Result<(), ConnectError> {
-        let limit = self.link.config.connect_timeout;
+        let limit = self.link.settings.connect.duration();
         // What is open here is an attempt that was dropped.
         abort(self.link.socket.get_mut());
         settle(&self.link.socket).await;

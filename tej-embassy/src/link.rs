@@ -8,6 +8,7 @@ use embassy_net::Stack;
 use embassy_net::tcp::{State, TcpSocket};
 use embassy_time::{Duration, with_timeout};
 
+use crate::config::Settings;
 use crate::connection::Connection;
 use crate::{Buffers, Config};
 
@@ -17,7 +18,7 @@ pub(crate) struct Link<'d> {
     read: &'d mut [u8],
     stage: &'d mut [u8],
     name: &'d mut [u8],
-    pub(crate) config: Config,
+    pub(crate) settings: Settings,
 }
 
 impl<'d> Link<'d> {
@@ -40,17 +41,18 @@ impl<'d> Link<'d> {
             read: &mut buffers.read,
             stage: &mut buffers.stage,
             name: &mut buffers.name,
-            config,
+            settings: config.into(),
         }
     }
 
     /// The connection that the socket now has, at its start.
     pub(crate) fn connection(&mut self) -> Connection<'_, 'd> {
         let socket = self.socket.get_mut();
-        socket.set_timeout(self.config.lost_timeout);
+        let lost = self.settings.lost.limit();
+        socket.set_timeout(lost);
         // With a timeout but no keep-alive, smoltcp would reset a connection that merely is idle.
-        socket.set_keep_alive(self.config.lost_timeout.map(|timeout| timeout / KEEP_ALIVES_PER_TIMEOUT));
-        Connection::new(&self.socket, self.read, self.stage, self.name, &self.config)
+        socket.set_keep_alive(lost.map(|timeout| timeout / KEEP_ALIVES_PER_TIMEOUT));
+        Connection::new(&self.socket, self.read, self.stage, self.name, &self.settings)
     }
 }
 

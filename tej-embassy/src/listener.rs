@@ -46,7 +46,7 @@ impl<'d> Listener<'d> {
     /// No client is lost: the socket goes on listening, and the next call returns the client that came meanwhile.
     pub async fn accept(&mut self) -> Connection<'_, 'd> {
         let port = self.port;
-        let limit = self.link.config.connect_timeout;
+        let limit = self.link.settings.connect.duration();
         settle(&self.link.socket).await;
         let socket = self.link.socket.get_mut();
         socket.set_timeout(Some(limit));
@@ -124,3 +124,8 @@ pub async fn serve<
     let _: [(); N] = join_array(sockets).await;
     pending().await
 }
+
+// What a device pays for a socket that listens and for its connection, beside the buffers and the name: 256 bytes on a
+// 32-bit processor.
+const _: () =
+    assert!(size_of::<Listener<'_>>() + size_of::<Connection<'_, '_>>() <= 192 + 16 * size_of::<usize>());

@@ -15,6 +15,30 @@ use crate::{FileSink, FileSource, Refusal, StartError};
 ///
 /// Which file is in the flash is not written there: that is the application's, which may keep its size and digest where
 /// it keeps its settings, after [`FileSink::finish`].
+///
+/// ```
+/// use embedded_io_async::Read;
+/// use embedded_storage_async::nor_flash::NorFlash;
+/// use tej_core::io::{FrameReader, ReadError};
+/// use tej_files::{NorSink, Outcome, Store};
+///
+/// /// Receives a firmware image into the second MiB; its size, once it is there.
+/// async fn receive_image<F: NorFlash, R: Read>(
+///     flash: &mut F,
+///     reader: &mut FrameReader<R, [u8; 512]>,
+/// ) -> Result<Option<u64>, ReadError<R::Error>> {
+///     let mut page = [0; 256];
+///     let mut store = Store::new(NorSink::new(flash, 0x10_0000..0x20_0000, &mut page));
+///     while let Some(event) = reader.next().await? {
+///         match store.take(event).await {
+///             Some(Outcome::Stored { size }) => return Ok(Some(size)),
+///             Some(_) => return Ok(None), // too long, or the flash is worn out
+///             None => {}
+///         }
+///     }
+///     Ok(None)
+/// }
+/// ```
 #[derive(Debug)]
 pub struct NorSink<'p, F> {
     flash: F,
