@@ -2,6 +2,10 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+// The clock of the tests.
+#[cfg(test)]
+use tej_testkit as _;
+
 mod backoff;
 mod buffers;
 mod config;

@@ -12,6 +12,10 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+// The clock of the tests.
+#[cfg(test)]
+use tej_testkit as _;
+
 mod fmt;
 
 mod device_file;
