@@ -4,6 +4,7 @@
 //!
 //! - [`DigestServer`] receives files of any size and answers with their SHA-256 digests.
 //! - [`DeviceFile`] sends a generated file, which the receiver can verify from its seed, and then pings.
+//! - [`hardware_address`] makes an Ethernet address for a board that was not given one.
 //! - [`tcp`] (feature `embassy-net`, on by default) runs either for ever over embassy-net.
 //!
 //! They take tej-core's `FrameReader` and `FrameWriter` over any `embedded_io_async` transport. No allocator; what they
@@ -21,6 +22,7 @@ mod fmt;
 mod device_file;
 mod digest_server;
 mod error;
+mod hardware_address;
 mod hex;
 mod pattern;
 mod printable;
@@ -30,4 +32,5 @@ pub mod tcp;
 pub use device_file::DeviceFile;
 pub use digest_server::DigestServer;
 pub use error::Error;
+pub use hardware_address::hardware_address;
 pub use pattern::Pattern;
