@@ -14,5 +14,5 @@ pub use clock::{advance, block_on};
 pub use cut::{End, FLIPPED, hostile_clients, send_cut};
 pub use frame::{Frame, bytes, receive, send};
 pub use random::Random;
-pub use stacks::{HERE, THERE, connect, leak, on_seeded_stacks, on_two_stacks};
+pub use stacks::{HERE, HERE_V6, THERE, THERE_V6, connect, leak, on_seeded_stacks, on_two_stacks};
 pub use wire::{Direction, Faults, Wire};

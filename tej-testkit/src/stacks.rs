@@ -5,7 +5,10 @@ use std::future::Future;
 use embassy_futures::join::{join, join3};
 use embassy_futures::select::{Either, select};
 use embassy_net::tcp::TcpSocket;
-use embassy_net::{Ipv4Address, Ipv4Cidr, Runner, Stack, StackResources, StaticConfigV4};
+use embassy_net::{
+    ConfigV6, Ipv4Address, Ipv4Cidr, Ipv6Address, Ipv6Cidr, Runner, Stack, StackResources, StaticConfigV4,
+    StaticConfigV6,
+};
 use embassy_net_driver_channel as channel;
 use embassy_net_driver_channel::driver::HardwareAddress;
 use embassy_time::{Duration, Timer, with_timeout};
@@ -17,6 +20,10 @@ use crate::{Direction, Wire, block_on};
 pub const HERE: Ipv4Address = Ipv4Address::new(10, 9, 0, 1);
 /// The address of the second.
 pub const THERE: Ipv4Address = Ipv4Address::new(10, 9, 0, 2);
+/// The first stack's other address.
+pub const HERE_V6: Ipv6Address = Ipv6Address::new(0xfd09, 0, 0, 0, 0, 0, 0, 1);
+/// The second's.
+pub const THERE_V6: Ipv6Address = Ipv6Address::new(0xfd09, 0, 0, 0, 0, 0, 0, 2);
 
 /// Runs `body` on two stacks until it is done, by a simulated clock: see [`block_on`]. Each has room for 8 sockets.
 ///
@@ -43,8 +50,8 @@ pub fn on_seeded_stacks<T, F: Future<Output = T>>(
     let (here_link, here_rx, here_tx) = here_runner.split();
     let (there_link, there_rx, there_tx) = there_runner.split();
     let wire: &'static Wire = leak(Wire::new(seed, [here_link, there_link]));
-    let (here, mut here_net) = stack(here_device, HERE, seed ^ 0x1111);
-    let (there, mut there_net) = stack(there_device, THERE, seed ^ 0x2222);
+    let (here, mut here_net) = stack(here_device, (HERE, HERE_V6), seed ^ 0x1111);
+    let (there, mut there_net) = stack(there_device, (THERE, THERE_V6), seed ^ 0x2222);
     block_on(async {
         let network = join3(
             join(task(here_net.run()), task(there_net.run())),
@@ -80,9 +87,18 @@ fn device(last: u8) -> (channel::Runner<'static, MTU>, channel::Device<'static, 
 
 type Net = Runner<'static, channel::Device<'static, MTU>>;
 
-fn stack(device: channel::Device<'static, MTU>, address: Ipv4Address, seed: u64) -> (Stack<'static>, Net) {
-    let config = embassy_net::Config::ipv4_static(StaticConfigV4 {
+fn stack(
+    device: channel::Device<'static, MTU>,
+    (address, address_v6): (Ipv4Address, Ipv6Address),
+    seed: u64,
+) -> (Stack<'static>, Net) {
+    let mut config = embassy_net::Config::ipv4_static(StaticConfigV4 {
         address: Ipv4Cidr::new(address, 24),
+        gateway: None,
+        dns_servers: Default::default(),
+    });
+    config.ipv6 = ConfigV6::Static(StaticConfigV6 {
+        address: Ipv6Cidr::new(address_v6, 64),
         gateway: None,
         dns_servers: Default::default(),
     });
