@@ -8,7 +8,7 @@ use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SectionKind, elf
 use crate::{
     cargo,
     screen::Screen,
-    setup::{CORTEX_M3, Tools},
+    setup::{CORTEX_M0, CORTEX_M3, CORTEX_M7, Tools},
     workspace::Workspace,
 };
 
@@ -31,17 +31,28 @@ pub(crate) struct Footprint {
     pub(crate) ram: u64,
 }
 
-/// Builds it in the shared bare-metal target directory.
+/// Builds the demo's in the shared bare-metal target directory.
 pub(crate) fn build(workspace: &Workspace, tools: &Tools, screen: &Screen) -> Result<Firmware> {
-    let folder = workspace.root().join("examples").join(BOARD);
-    let mut command = tools.bare_metal()?.cargo(workspace, &folder, "build", CORTEX_M3);
+    build_for(workspace, tools, screen, BOARD, CORTEX_M3)
+}
+
+/// Builds that of `board` in the same directory.
+pub(crate) fn build_for(
+    workspace: &Workspace,
+    tools: &Tools,
+    screen: &Screen,
+    board: &str,
+    target: &str,
+) -> Result<Firmware> {
+    let folder = workspace.root().join("examples").join(board);
+    let mut command = tools.bare_metal()?.cargo(workspace, &folder, "build", target);
     command.args(["--release", "--locked"]);
     let work = screen.work("build", "firmware (`core` comes first: a minute or two on a fresh machine)");
     let built = cargo::build(command, &workspace.demo().join("build-firmware.log"), &work)?;
     let elf = built.program().context("the firmware")?.to_path_buf();
     let footprint =
         Footprint::read(&fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?)?;
-    work.done(&format!("firmware for {BOARD}"));
+    work.done(&format!("firmware for {board}"));
     Ok(Firmware { elf, footprint, warnings: built.warnings })
 }
 
@@ -117,6 +128,9 @@ impl Section {
 
 /// The folder under `examples/`.
 pub(crate) const BOARD: &str = "qemu-mps2-an385";
+
+/// The folders there of firmware for boards that no emulator has, with their targets: it is built and never run.
+pub(crate) const HARDWARE: [(&str, &str); 2] = [("rp2040-w5500", CORTEX_M0), ("stm32h7-nucleo", CORTEX_M7)];
 
 #[cfg(test)]
 mod tests {

@@ -35,6 +35,7 @@ mod table;
 mod tej;
 mod test;
 mod tool;
+mod versions;
 mod workspace;
 
 use std::process::ExitCode;

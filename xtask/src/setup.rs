@@ -135,6 +135,7 @@ pub(crate) const EVERYTHING: &[Need] = &[
     Need::Target(CORTEX_M3),
     Need::Target(CORTEX_M0),
     Need::Target(CORTEX_M4),
+    Need::Target(CORTEX_M7),
     Need::Target(CORTEX_M33),
     Need::Target(RISCV32),
     Need::TargetLints,
@@ -153,6 +154,8 @@ pub(crate) const CORTEX_M3: &str = "thumbv7m-none-eabi";
 pub(crate) const CORTEX_M0: &str = "thumbv6m-none-eabi";
 /// With instructions for signal processing.
 pub(crate) const CORTEX_M4: &str = "thumbv7em-none-eabi";
+/// The same, with a floating-point unit.
+pub(crate) const CORTEX_M7: &str = "thumbv7em-none-eabihf";
 /// The successor of the Cortex-M3.
 pub(crate) const CORTEX_M33: &str = "thumbv8m.main-none-eabi";
 /// Small RISC-V microcontrollers, without atomics.

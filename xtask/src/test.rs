@@ -20,10 +20,10 @@ use crate::{
     process,
     qemu::{Device, Stack},
     screen::{self, Screen},
-    setup::{self, CORTEX_M0, CORTEX_M3, Consent, Need, RISCV32, Tools},
+    setup::{self, CORTEX_M0, CORTEX_M3, CORTEX_M7, Consent, Need, RISCV32, Tools},
     size,
     table::{Cell, Column, Table, thousands},
-    tej,
+    tej, versions,
     workspace::Workspace,
 };
 
@@ -117,6 +117,12 @@ const STEPS: &[Step] = &[
         run: |bench| cases::check(bench.workspace),
     },
     Step {
+        name: "versions",
+        checks: "the crates for devices and all firmware agree on the traits' versions, as deny.toml says",
+        needs: &[],
+        run: |bench| versions::check(bench.workspace),
+    },
+    Step {
         name: "host",
         checks: "unit, integration and documentation tests on the host",
         needs: &[Need::Strace, Need::Nftables],
@@ -164,8 +170,20 @@ const STEPS: &[Step] = &[
     Step {
         name: "boards",
         checks: "no lint warns about the boards' code, on the board and on the host, and their drivers' tests pass",
-        needs: &[Need::Lints, Need::Target(CORTEX_M3), Need::TargetLints],
+        needs: &[
+            Need::Lints,
+            Need::Target(CORTEX_M3),
+            Need::Target(CORTEX_M0),
+            Need::Target(CORTEX_M7),
+            Need::TargetLints,
+        ],
         run: boards,
+    },
+    Step {
+        name: "hardware",
+        checks: "firmware for boards that are not at hand builds without a warning: an RP2040 and an STM32H7",
+        needs: &[Need::Target(CORTEX_M0), Need::Target(CORTEX_M7)],
+        run: hardware,
     },
     Step {
         name: "exchange",
@@ -401,8 +419,10 @@ fn firmware(bench: &Bench<'_>) -> Result<()> {
 fn boards(bench: &Bench<'_>) -> Result<()> {
     let bare_metal = bench.tools()?.bare_metal()?;
     for folder in bench.workspace.board_crates()? {
+        let target = firmware::HARDWARE.iter().find(|(board, _)| folder.ends_with(board));
+        let target = target.map_or(CORTEX_M3, |(_, target)| target);
         let for_board = || {
-            let mut command = bare_metal.cargo(bench.workspace, &folder, "clippy", CORTEX_M3);
+            let mut command = bare_metal.cargo(bench.workspace, &folder, "clippy", target);
             command.arg("--locked");
             command
         };
@@ -418,11 +438,34 @@ fn boards(bench: &Bench<'_>) -> Result<()> {
             process::run(&mut host("test"))?;
             document(host("doc"))?;
         } else {
-            process::run(for_board().arg("--release").args(DENY_WARNINGS))?;
+            // The steps that build it do so without them.
+            process::run(for_board().args(["--release", "--all-features"]).args(DENY_WARNINGS))?;
         }
     }
     let mut measured = bare_metal.cargo(bench.workspace, &size::folder(bench.workspace), "clippy", CORTEX_M3);
     process::run(measured.args(["--locked", "--release", "--all-features"]).args(DENY_WARNINGS))
+}
+
+/// Firmware that nothing here can run.
+fn hardware(bench: &Bench<'_>) -> Result<()> {
+    for (board, target) in firmware::HARDWARE {
+        let firmware = firmware::build_for(bench.workspace, bench.tools()?, &bench.screen, board, target)?;
+        ensure!(firmware.warnings == 0, "{} warnings in {board}", firmware.warnings);
+        let size = firmware.footprint;
+        ensure!(
+            size.static_ram + STACK_BUDGET <= size.ram,
+            "{board}: {} bytes of variables leave less than {} of {} bytes of RAM to the stack",
+            thousands(size.static_ram),
+            thousands(STACK_BUDGET),
+            thousands(size.ram)
+        );
+        println!(
+            "  {board}: flash {} bytes, static RAM {} bytes",
+            thousands(size.flash),
+            thousands(size.static_ram)
+        );
+    }
+    Ok(())
 }
 
 /// The demo's exchange, a damaged one, strangers, and a good one again, all on one boot.

@@ -129,6 +129,17 @@ impl Workspace {
         self.outsiders("examples")
     }
 
+    /// The lock files of the workspace, and of what is built for a board.
+    pub(crate) fn device_locks(&self) -> Result<Vec<PathBuf>> {
+        let examples = self.root.join("examples");
+        let mut folders = vec![self.root.clone(), examples.clone()];
+        for entry in examples.read_dir().with_context(|| format!("cannot list {}", examples.display()))? {
+            folders.push(entry?.path());
+        }
+        folders.sort();
+        Ok(folders.iter().map(|folder| folder.join("Cargo.lock")).filter(|lock| lock.is_file()).collect())
+    }
+
     /// The folders of the crates whose programs are measured, which are no members of the workspace either.
     pub(crate) fn measured_crates(&self) -> Result<Vec<PathBuf>> {
         self.outsiders("measure")
