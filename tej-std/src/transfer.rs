@@ -15,7 +15,8 @@ use crate::{ReceiveError, Receiver, SendError, Sender};
 
 impl<W: AsyncWrite + Unpin> Sender<W> {
     /// Sends the next file: exactly the first `size` bytes of `file`, wherever its position is, which stays. On Linux
-    /// and over TCP they go from the disk's cache to the network without a copy (`sendfile`).
+    /// and over TCP ([`Connection::from_tcp`](crate::Connection::from_tcp)) they go from the disk's cache to the network
+    /// without a copy (`sendfile`).
     ///
     /// Reading blocks on the disk.
     ///
@@ -114,7 +115,8 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
     /// returns how many it holds then, for [`Splice::write_to`]. If it holds any already, no others are moved.
     ///
     /// 0 means that [`next`](Self::next) is due, which finds the end of the file or what was read ahead of it, and reads
-    /// whatever is not worth it or cannot be moved so: on other systems than Linux and over other transports than TCP,
+    /// whatever is not worth it or cannot be moved so: on other systems than Linux and over other transports than TCP
+    /// (of [`Connection::from_tcp`](crate::Connection::from_tcp)),
     /// everything.
     ///
     /// ```no_run
