@@ -1,7 +1,6 @@
 //! One connection and its two halves.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
@@ -79,9 +78,7 @@ pub struct Receiver<R = OwnedReadHalf> {
     pub(crate) read: IdleRead<R>,
     /// Of no length while nothing comes between two frames, for most connections wait most of the time.
     pub(crate) buffer: DecodeBuffer<Vec<u8>, NameStorage, Limits>,
-    /// Length of the buffer when there is one: small while the peer sends little; see [`grow`](Self::grow).
-    len: usize,
-    /// Length up to which it may grow.
+    /// Length up to which it may [`grow`](Self::grow).
     largest: usize,
     /// Past us payload may go through this.
     pub(crate) socket: Option<Socket<R>>,
@@ -98,13 +95,7 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
         let name = NameStorage { limit: config.name_limit, bytes: Vec::new() };
         let decoder = Decoder::new(name, config.limits);
         let buffer = DecodeBuffer::new(Vec::new(), decoder);
-        Self {
-            read: IdleRead::new(read, activity),
-            buffer,
-            len: largest.min(FIRST_BUFFER),
-            largest,
-            socket: None,
-        }
+        Self { read: IdleRead::new(read, activity), buffer, largest, socket: None }
     }
 
     /// The next event, or `None` when the peer ended its stream between two frames.
@@ -141,9 +132,8 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
     }
 
     /// [`next`](Self::next), to [`resolve`](Self::resolve) before the next call.
-    pub(crate) async fn next_span(&mut self) -> Result<Option<EventSpan>, ReceiveError> {
-        let waiting = Waiting(self);
-        poll_fn(|cx| waiting.0.poll_next(cx)).await
+    pub(crate) fn next_span(&mut self) -> Waiting<'_, R> {
+        Waiting(self)
     }
 
     /// [`next_span`](Self::next_span) without a future.
@@ -184,11 +174,11 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(usize, usize)>> {
         if self.buffer.bytes_mut().is_empty() {
             let mut first = [MaybeUninit::uninit(); FIRST_BUFFER];
-            let mut read = ReadBuf::uninit(&mut first[..self.len.min(FIRST_BUFFER)]);
+            let mut read = ReadBuf::uninit(&mut first[..self.largest.min(FIRST_BUFFER)]);
             ready!(Pin::new(&mut self.read).poll_read(cx, &mut read))?;
             let (filled, len) = (read.filled(), read.capacity());
             if !filled.is_empty() {
-                self.buffer.bytes_mut().resize(self.len, 0);
+                self.buffer.bytes_mut().resize(len, 0);
                 self.buffer.space()[..filled.len()].copy_from_slice(filled);
             }
             return Poll::Ready(Ok((filled.len(), len)));
@@ -201,7 +191,6 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
             Poll::Pending => {
                 if self.buffer.decoder().is_between_frames() {
                     *self.buffer.bytes_mut() = Vec::new();
-                    self.len = self.largest.min(FIRST_BUFFER);
                 }
                 Poll::Pending
             }
@@ -218,8 +207,8 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
     where
         R: Send + 'static,
     {
-        let Self { read, buffer, len, largest, socket: _ } = self;
-        Receiver { read: read.boxed(), buffer, len, largest, socket: None }
+        let Self { read, buffer, largest, socket: _ } = self;
+        Receiver { read: read.boxed(), buffer, largest, socket: None }
     }
 
     /// Bytes of the stream that were decoded so far.
@@ -235,8 +224,8 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
     /// A peer that fills the buffer has much to send: fewer, larger reads cost less. It grows with what has come,
     /// never with what was announced.
     fn grow(&mut self) {
-        self.len = self.len.saturating_mul(4).min(self.largest);
-        self.buffer.bytes_mut().resize(self.len, 0);
+        let bytes = self.buffer.bytes_mut();
+        bytes.resize(bytes.len().saturating_mul(4).min(self.largest), 0);
     }
 }
 
@@ -246,8 +235,17 @@ impl<R> fmt::Debug for Receiver<R> {
     }
 }
 
-/// A call that may wait for the peer. When it is dropped, nobody waits any more.
+/// A call that may wait for the peer: for the next event, unless it is polled otherwise. When it is dropped, nobody waits any
+/// more.
 pub(crate) struct Waiting<'r, R>(pub(crate) &'r mut Receiver<R>);
+
+impl<R: AsyncRead + Unpin> Future for Waiting<'_, R> {
+    type Output = Result<Option<EventSpan>, ReceiveError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.get_mut().0.poll_next(cx)
+    }
+}
 
 impl<R> Drop for Waiting<'_, R> {
     fn drop(&mut self) {
@@ -555,38 +553,43 @@ impl AsMut<[u8]> for NameStorage {
 pub(crate) struct Stage {
     /// Length up to which it may grow.
     limit: usize,
-    /// Bytes that can be staged for now; no more than stand for them while `bytes` is empty.
-    len: usize,
-    /// Empty or `len` bytes long.
+    /// Empty while nothing is staged. It is as if it had its first length then.
     bytes: Vec<u8>,
 }
 
 impl Stage {
     fn new(limit: usize) -> Self {
-        Self { limit, len: limit.min(FIRST_BUFFER), bytes: Vec::new() }
+        Self { limit, bytes: Vec::new() }
+    }
+
+    fn first_len(&self) -> usize {
+        self.limit.min(FIRST_BUFFER)
     }
 
     /// Makes it `more` bytes longer at least, as far as it may be.
     fn grow(&mut self, more: usize) {
-        self.len = self.len.saturating_add(more).max(self.len.saturating_mul(4)).min(self.limit);
-        self.bytes.resize(self.len, 0);
+        let len = self.as_ref().len();
+        let longer = len.saturating_add(more).max(len.saturating_mul(4)).min(self.limit);
+        self.bytes.resize(longer, 0);
     }
 
     /// Gives the memory back; nothing may be staged.
     fn release(&mut self) {
-        *self = Self::new(self.limit);
+        self.bytes = Vec::new();
     }
 }
 
 impl AsRef<[u8]> for Stage {
     fn as_ref(&self) -> &[u8] {
-        if self.bytes.is_empty() { NOTHING.get(..self.len).unwrap_or_default() } else { &self.bytes }
+        if self.bytes.is_empty() { &NOTHING[..self.first_len()] } else { &self.bytes }
     }
 }
 
 impl AsMut<[u8]> for Stage {
     fn as_mut(&mut self) -> &mut [u8] {
-        self.bytes.resize(self.len, 0);
+        if self.bytes.is_empty() {
+            self.bytes.resize(self.first_len(), 0);
+        }
         &mut self.bytes
     }
 }

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::admission::Place;
-use crate::config::{MinRate, Timeouts};
+use crate::config::Timeouts;
 
 /// What the peer's time is spent on, shared by the halves of a connection.
 #[derive(Debug)]
@@ -151,9 +151,7 @@ pub(crate) struct IdleRead<R> {
 
 impl<R> IdleRead<R> {
     pub(crate) fn new(inner: R, activity: Arc<Activity>) -> Self {
-        let Timeouts { frame, min_rate, .. } = activity.timeouts;
-        let pace = Pace { frame, min_rate, ..Pace::default() };
-        Self { inner, activity, alarm: Alarm::default(), pace, waiting: false }
+        Self { inner, activity, alarm: Alarm::default(), pace: Pace::default(), waiting: false }
     }
 
     pub(crate) fn activity(&self) -> &Activity {
@@ -209,7 +207,8 @@ impl<R> IdleRead<R> {
             let state = activity.state();
             let silence =
                 activity.timeouts.idle.map(|idle| (state.silent_from.saturating_add(idle), Expired::Silence));
-            let (time, expired) = silence.into_iter().chain(pace.expires()).min_by_key(|(time, _)| *time)?;
+            let (time, expired) =
+                silence.into_iter().chain(pace.expires(&activity.timeouts)).min_by_key(|(time, _)| *time)?;
             Some((state.peers_time.shows(time)?, expired))
         };
         let expired = ready!(self.alarm.poll(cx, expires));
@@ -232,8 +231,6 @@ impl<R: AsyncRead + Unpin> AsyncRead for IdleRead<R> {
 /// How long a frame takes to come, by the peer's time.
 #[derive(Debug, Default)]
 struct Pace {
-    frame: Option<Duration>,
-    min_rate: Option<MinRate>,
     /// The peer's time when the frame began that is being received.
     since: Option<Duration>,
     /// What of it came. Its first bytes, which came with the end of the one before, are not counted: so few are a
@@ -249,11 +246,11 @@ impl Pace {
     }
 
     /// The time of the peer's at which a frame of which nothing more comes has taken too long.
-    fn expires(&self) -> Option<(Duration, Expired)> {
+    fn expires(&self, timeouts: &Timeouts) -> Option<(Duration, Expired)> {
         let since = self.since?;
-        let frame = self.frame.map(|allowed| (since.saturating_add(allowed), Expired::Frame));
+        let frame = timeouts.frame.map(|allowed| (since.saturating_add(allowed), Expired::Frame));
         let rate =
-            self.min_rate.map(|rate| (since.saturating_add(rate.allows(self.received)), Expired::Rate));
+            timeouts.min_rate.map(|rate| (since.saturating_add(rate.allows(self.received)), Expired::Rate));
         frame.into_iter().chain(rate).min_by_key(|(time, _)| *time)
     }
 }
