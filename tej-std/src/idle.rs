@@ -12,13 +12,22 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::admission::Place;
-use crate::config::Timeouts;
+use crate::config::{MinRate, Timeouts};
 
 /// What the peer's time is spent on, shared by the halves of a connection.
 #[derive(Debug)]
 pub(crate) struct Activity {
-    timeouts: Timeouts,
+    timeouts: Running,
     state: Mutex<State>,
+}
+
+/// Those of the [`Timeouts`] that a connection has once it is made.
+#[derive(Debug)]
+struct Running {
+    idle: Option<Duration>,
+    frame: Option<Duration>,
+    min_rate: Option<MinRate>,
+    write: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -47,11 +56,14 @@ impl Activity {
             taken: now,
             place: None,
         };
+        let Timeouts { idle, frame, min_rate, write, .. } = timeouts;
+        let timeouts = Running { idle, frame, min_rate, write };
         Arc::new(Self { timeouts, state: Mutex::new(state) })
     }
 
-    pub(crate) fn timeouts(&self) -> &Timeouts {
-        &self.timeouts
+    /// [`Timeouts::write`].
+    pub(crate) fn write_timeout(&self) -> Option<Duration> {
+        self.timeouts.write
     }
 
     /// The peer's time stands still from here on: we are sending.
@@ -246,7 +258,7 @@ impl Pace {
     }
 
     /// The time of the peer's at which a frame of which nothing more comes has taken too long.
-    fn expires(&self, timeouts: &Timeouts) -> Option<(Duration, Expired)> {
+    fn expires(&self, timeouts: &Running) -> Option<(Duration, Expired)> {
         let since = self.since?;
         let frame = timeouts.frame.map(|allowed| (since.saturating_add(allowed), Expired::Frame));
         let rate =
@@ -287,7 +299,7 @@ impl<W> IdleWrite<W> {
         }
         let since = *self.waiting_since.get_or_insert_with(Instant::now);
         let activity = &self.activity;
-        let Timeouts { idle, write, .. } = activity.timeouts;
+        let Running { idle, write, .. } = activity.timeouts;
         let expires = || {
             let State { received, taken, .. } = *activity.state();
             let since = since.max(taken);

@@ -156,7 +156,7 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
                     sent.map_err(|error| added.blame(error))?;
                 }
                 Source::Reader(mut reader) => {
-                    let patience = self.activity.timeouts().write;
+                    let patience = self.activity.write_timeout();
                     self.send_file_of(&name, size, &mut reader, patience).await?;
                 }
             }
