@@ -6,21 +6,22 @@ use anyhow::Result;
 use console::style;
 
 use crate::{
+    board::{AN385, Board, Load},
     exchange::{self, Desktop, Direction, Moved, Outcome, Problem, Reception},
     firmware::{self, Firmware},
     payload::Payload,
     qemu::{Boot, Device},
     screen::{Screen, mebibytes},
-    setup::{self, CORTEX_M3, Consent, Need, Tools},
+    setup::{self, Consent, Tools},
     table::{Cell, Column, Table, thousands},
     tej,
     workspace::Workspace,
 };
 
-/// Watch a microcontroller with 128 KiB of RAM and this desktop move files and messages, both ways, every byte
+/// Watch a microcontroller with little RAM and this desktop move files and messages, both ways, every byte
 /// accounted for.
 ///
-/// Sets up what is missing, builds the `tej` command and the firmware, boots the firmware on an emulated Cortex-M3
+/// Sets up what is missing, builds the `tej` command and the firmware, boots the firmware on an emulated
 /// board, and then: the device dials the desktop and sends it a generated file of 16 MiB with a message, and keeps the
 /// connection alive; the desktop sends the device the FILEs and a message, and the device answers with the name, size and
 /// SHA-256 of each. Both sides' digests are compared, for the device's file also with the bytes on the disk and with a
@@ -31,11 +32,16 @@ use crate::{
 #[command(after_help = "Examples:
   cargo xtask demo                        a text, a picture-sized binary and 64 MiB
   cargo xtask demo photo.jpg disk.img     files of yours
+  cargo xtask demo --board an505          another board
   cargo xtask demo --inject flip          one bit changes on the way: must fail")]
 pub(crate) struct Options {
     /// Files to send to the device, instead of generated ones.
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
+
+    /// The board that QEMU emulates.
+    #[arg(long, value_name = "BOARD", default_value = AN385.name, value_parser = Board::parser())]
+    board: &'static Board,
 
     /// Damage something on the way, to see that it is noticed.
     #[arg(long, value_name = "FAULT")]
@@ -57,10 +63,11 @@ enum Fault {
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let screen = Screen::new(options.verbose);
-    screen.headline("tej demo: a Cortex-M3 and a desktop");
+    let board = options.board;
+    screen.headline(&format!("tej demo: a {} and a desktop", board.processor));
     // Before anything takes minutes: a file that cannot be sent is known now.
     let payloads = if options.files.is_empty() {
-        Payload::generate(&workspace.demo().join("files"))?
+        Payload::generate(&workspace.demo().join("files"), board.demo.files)?
     } else {
         Payload::read(&options.files)?
     };
@@ -68,12 +75,12 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     if flip && payloads.iter().all(|payload| payload.size == 0) {
         anyhow::bail!("there is no bit to flip: every file is empty");
     }
-    let tools = setup::prepare(workspace, NEEDS, &options.consent, &screen)?;
+    let tools = setup::prepare(workspace, &board.needs(), &options.consent, &screen)?;
     let tej = tej::build(workspace, &screen)?;
-    let firmware = firmware::build(workspace, &tools, &screen)?;
+    let firmware = firmware::build(workspace, board, &tools, &screen)?;
     let desktop = Desktop { tej: &tej, screen: &screen };
 
-    let session = Session::open(workspace, &tools, &firmware, &desktop)?;
+    let session = Session::open(workspace, &tools, &firmware, &desktop, board.demo)?;
     let (outcomes, _device) = session.run(&desktop, &payloads, flip)?;
     println!("\n{}", table(&outcomes));
     println!("{}", footprint(&firmware, &outcomes));
@@ -100,15 +107,18 @@ impl Session {
         tools: &Tools,
         firmware: &Firmware,
         desktop: &Desktop<'_>,
+        load: Load,
     ) -> Result<Self> {
-        let reception =
-            Reception::open(desktop, &workspace.demo().join("received"), DEVICE_SIZE, DEVICE_SEED)?;
-        let work = desktop.screen.work("boot", firmware::BOARD);
+        let board = firmware.board;
+        let received = workspace.demo().join("received");
+        let reception = Reception::open(desktop, &received, load.device, DEVICE_SEED)?;
+        let work = desktop.screen.work("boot", board.package);
         let device = Device::boot(&Boot {
-            qemu: tools.qemu()?,
+            board,
+            qemu: tools.qemu(board.emulator)?,
             elf: &firmware.elf,
             peer_port: reception.port(),
-            size: DEVICE_SIZE,
+            size: load.device,
             seed: DEVICE_SEED,
             log_file: &workspace.demo().join("device.log"),
             verbose: desktop.screen.verbose(),
@@ -257,8 +267,6 @@ impl Verdict {
 }
 
 pub(crate) const MESSAGE: &str = "Greetings from the desktop — 你好, device!";
-const NEEDS: &[Need] = &[Need::Target(CORTEX_M3), Need::Qemu];
-const DEVICE_SIZE: u64 = 16 * 1024 * 1024;
 const DEVICE_SEED: u64 = 42;
 const BOOT_LIMIT: Duration = Duration::from_secs(30);
 /// Digits of a digest that are enough to compare by eye.

@@ -1,19 +1,15 @@
-//! Building the demo's firmware and reading off it what it occupies.
+//! Building a board's firmware and reading off it what it occupies.
 
 use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SectionKind, elf};
 
-use crate::{
-    cargo,
-    screen::Screen,
-    setup::{CORTEX_M3, Tools},
-    workspace::Workspace,
-};
+use crate::{board::Board, cargo, screen::Screen, setup::Tools, workspace::Workspace};
 
-/// The firmware of the demo's board, built.
+/// The firmware of a board, built.
 pub(crate) struct Firmware {
+    pub(crate) board: &'static Board,
     pub(crate) elf: PathBuf,
     pub(crate) footprint: Footprint,
     /// Warnings in our own code during the build.
@@ -32,17 +28,22 @@ pub(crate) struct Footprint {
 }
 
 /// Builds it in the shared bare-metal target directory.
-pub(crate) fn build(workspace: &Workspace, tools: &Tools, screen: &Screen) -> Result<Firmware> {
-    let folder = workspace.root().join("examples").join(BOARD);
-    let mut command = tools.bare_metal()?.cargo(workspace, &folder, "build", CORTEX_M3);
+pub(crate) fn build(
+    workspace: &Workspace,
+    board: &'static Board,
+    tools: &Tools,
+    screen: &Screen,
+) -> Result<Firmware> {
+    let folder = workspace.root().join("examples").join(board.package);
+    let mut command = tools.bare_metal()?.cargo(workspace, &folder, "build", board.target);
     command.args(["--release", "--locked"]);
     let work = screen.work("build", "firmware (`core` comes first: a minute or two on a fresh machine)");
     let built = cargo::build(command, &workspace.demo().join("build-firmware.log"), &work)?;
     let elf = built.program().context("the firmware")?.to_path_buf();
     let footprint =
         Footprint::read(&fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?)?;
-    work.done(&format!("firmware for {BOARD}"));
-    Ok(Firmware { elf, footprint, warnings: built.warnings })
+    work.done(&format!("firmware for {}", board.package));
+    Ok(Firmware { board, elf, footprint, warnings: built.warnings })
 }
 
 impl Footprint {
@@ -114,9 +115,6 @@ impl Section {
         self.allocated && self.loaded
     }
 }
-
-/// The folder under `examples/`.
-pub(crate) const BOARD: &str = "qemu-mps2-an385";
 
 #[cfg(test)]
 mod tests {

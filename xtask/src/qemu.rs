@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail};
 use defmt_decoder::{DecodeError, Table};
 
 use crate::{
+    board::Board,
     log::{EMULATOR, Line, Log},
     process::{self, Guarded},
     workspace,
@@ -38,6 +39,7 @@ pub(crate) struct Stack {
 
 /// What the firmware is told when it boots.
 pub(crate) struct Boot<'a> {
+    pub(crate) board: &'static Board,
     pub(crate) qemu: &'a Path,
     pub(crate) elf: &'a Path,
     /// The port of the desktop's loopback interface that the device dials.
@@ -115,7 +117,16 @@ impl Device {
         let address = free_port()?;
         let mut qemu = Guarded::spawn(
             Command::new(boot.qemu)
-                .args(["-machine", "mps2-an385", "-display", "none", "-serial", "none", "-monitor", "none"])
+                .args([
+                    "-machine",
+                    boot.board.machine,
+                    "-display",
+                    "none",
+                    "-serial",
+                    "none",
+                    "-monitor",
+                    "none",
+                ])
                 .arg("-semihosting-config")
                 .arg(format!(
                     "enable=on,target=native,arg=tej,arg=peer={GATEWAY}:{},arg=size={},arg=seed={}",
@@ -123,7 +134,8 @@ impl Device {
                 ))
                 .arg("-netdev")
                 .arg(format!("user,id=n0,hostfwd=tcp:{address}-{GUEST}:{GUEST_PORT}"))
-                .args(["-net", "nic,netdev=n0,model=lan9118", "-kernel"])
+                .args(boot.board.controller)
+                .arg("-kernel")
                 .arg(boot.elf)
                 .stdin(Stdio::null())
                 .stdout(Stdio::piped())
@@ -247,6 +259,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::board::AN385;
 
     #[test]
     fn stack_reports_are_found_in_a_line() {
@@ -301,6 +314,7 @@ mod tests {
 
         fn boot(&self) -> Result<()> {
             let boot = Boot {
+                board: &AN385,
                 qemu: &self.0.join("qemu"),
                 elf: &self.0.join("elf"),
                 peer_port: 1,
@@ -361,6 +375,7 @@ mod tests {
     #[test]
     fn a_file_that_is_no_firmware_is_refused_before_qemu_starts() {
         let boot = Boot {
+            board: &AN385,
             qemu: Path::new("/nonexistent/qemu-system-arm"),
             elf: Path::new("/dev/null"),
             peer_port: 1,

@@ -11,7 +11,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use console::style;
 
 use crate::{
-    bench, cargo, cases,
+    bench,
+    board::{self, AN385, BOARDS, Board},
+    cargo, cases,
     demo::{MESSAGE, Session},
     exchange::{self, Desktop, Direction, Outcome, Problem, What},
     firmware::{self, Firmware},
@@ -20,7 +22,7 @@ use crate::{
     process,
     qemu::{Device, Stack},
     screen::{self, Screen},
-    setup::{self, CORTEX_M0, CORTEX_M3, Consent, Need, RISCV32, Tools},
+    setup::{self, CORTEX_M0, CORTEX_M3, CORTEX_M33, Consent, Need, RISCV32, Tools},
     size,
     table::{Cell, Column, Table, thousands},
     tej,
@@ -71,7 +73,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         workspace,
         screen: Screen::new(options.verbose),
         tools: OnceCell::new(),
-        firmware: OnceCell::new(),
+        firmware: BOARDS.map(|_| OnceCell::new()),
     };
     let mut results = vec![bench.attempt(SET_UP, SET_UP_CHECKS, || {
         let tools = setup::prepare(workspace, &needs, &options.consent, &bench.screen)?;
@@ -157,20 +159,20 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "firmware",
-        checks: "the demo's firmware builds without a warning",
-        needs: &[Need::Target(CORTEX_M3)],
+        checks: "each board's firmware builds without a warning",
+        needs: &[Need::Target(CORTEX_M3), Need::Target(CORTEX_M33)],
         run: firmware,
     },
     Step {
         name: "boards",
         checks: "no lint warns about the boards' code, on the board and on the host, and their drivers' tests pass",
-        needs: &[Need::Lints, Need::Target(CORTEX_M3), Need::TargetLints],
+        needs: &[Need::Lints, Need::Target(CORTEX_M3), Need::Target(CORTEX_M33), Need::TargetLints],
         run: boards,
     },
     Step {
         name: "exchange",
-        checks: "files and messages cross both ways between desktop and emulated device",
-        needs: &[Need::Target(CORTEX_M3), Need::Qemu],
+        checks: "files and messages cross both ways between desktop and each emulated device",
+        needs: &[Need::Target(CORTEX_M3), Need::Target(CORTEX_M33), Need::Qemu(&board::ARM)],
         run: exchange,
     },
     Step {
@@ -186,7 +188,8 @@ struct Bench<'a> {
     workspace: &'a Workspace,
     screen: Screen,
     tools: OnceCell<Tools>,
-    firmware: OnceCell<Firmware>,
+    /// In the order of [`BOARDS`].
+    firmware: [OnceCell<Firmware>; BOARDS.len()],
 }
 
 struct Attempt {
@@ -215,12 +218,14 @@ impl Bench<'_> {
     }
 
     /// Built once, by the first step that needs it.
-    fn firmware(&self) -> Result<&Firmware> {
-        if let Some(firmware) = self.firmware.get() {
+    fn firmware(&self, board: &'static Board) -> Result<&Firmware> {
+        let position = BOARDS.iter().position(|known| *known == board);
+        let place = position.map(|position| &self.firmware[position]).context("an unknown board")?;
+        if let Some(firmware) = place.get() {
             return Ok(firmware);
         }
-        let firmware = firmware::build(self.workspace, self.tools()?, &self.screen)?;
-        Ok(self.firmware.get_or_init(|| firmware))
+        let firmware = firmware::build(self.workspace, board, self.tools()?, &self.screen)?;
+        Ok(place.get_or_init(|| firmware))
     }
 
     /// A cargo command for the whole workspace.
@@ -383,16 +388,24 @@ fn extreme_feature_sets(features: &[String]) -> Vec<String> {
 }
 
 fn firmware(bench: &Bench<'_>) -> Result<()> {
-    let firmware = bench.firmware()?;
-    ensure!(firmware.warnings == 0, "{} warnings", firmware.warnings);
-    let size = firmware.footprint;
-    ensure!(
-        size.ram <= RAM_LIMIT,
-        "the firmware's memory map grants {} bytes of RAM, more than {}",
-        thousands(size.ram),
-        thousands(RAM_LIMIT)
-    );
-    println!("  flash {} bytes, static RAM {} bytes", thousands(size.flash), thousands(size.static_ram));
+    for board in BOARDS {
+        let firmware = bench.firmware(board)?;
+        ensure!(firmware.warnings == 0, "{} warnings for {}", firmware.warnings, board.name);
+        let size = firmware.footprint;
+        ensure!(
+            size.ram <= RAM_LIMIT,
+            "the memory map of {} grants {} bytes of RAM, more than {}",
+            board.package,
+            thousands(size.ram),
+            thousands(RAM_LIMIT)
+        );
+        println!(
+            "  {}: flash {} bytes, static RAM {} bytes",
+            board.name,
+            thousands(size.flash),
+            thousands(size.static_ram)
+        );
+    }
     Ok(())
 }
 
@@ -401,8 +414,11 @@ fn firmware(bench: &Bench<'_>) -> Result<()> {
 fn boards(bench: &Bench<'_>) -> Result<()> {
     let bare_metal = bench.tools()?.bare_metal()?;
     for folder in bench.workspace.board_crates()? {
+        let board = BOARDS.iter().find(|board| folder.ends_with(board.package));
+        // Those that several boards share are linted for one.
+        let target = board.map_or(CORTEX_M3, |board| board.target);
         let for_board = || {
-            let mut command = bare_metal.cargo(bench.workspace, &folder, "clippy", CORTEX_M3);
+            let mut command = bare_metal.cargo(bench.workspace, &folder, "clippy", target);
             command.arg("--locked");
             command
         };
@@ -425,21 +441,30 @@ fn boards(bench: &Bench<'_>) -> Result<()> {
     process::run(measured.args(["--locked", "--release", "--all-features"]).args(DENY_WARNINGS))
 }
 
-/// The demo's exchange, a damaged one, strangers, and a good one again, all on one boot.
 fn exchange(bench: &Bench<'_>) -> Result<()> {
-    let firmware = bench.firmware()?;
     let tej = tej::build(bench.workspace, &bench.screen)?;
     let desktop = Desktop { tej: &tej, screen: &bench.screen };
-    let payloads = Payload::generate(&bench.workspace.demo().join("files"))?;
+    for board in BOARDS {
+        let begun = Instant::now();
+        exchange_with(bench, &desktop, board).with_context(|| format!("with {}", board.name))?;
+        bench.screen.note("checked", &format!("{} in {}", board.name, screen::seconds(begun.elapsed())));
+    }
+    Ok(())
+}
 
-    let session = Session::open(bench.workspace, bench.tools()?, firmware, &desktop)?;
-    let (outcomes, mut device) = session.run(&desktop, &payloads, false)?;
+/// The demo's exchange, a damaged one, strangers, and a good one again, all on one boot.
+fn exchange_with(bench: &Bench<'_>, desktop: &Desktop<'_>, board: &'static Board) -> Result<()> {
+    let firmware = bench.firmware(board)?;
+    let payloads = Payload::generate(&bench.workspace.demo().join("files"), board.check.files)?;
+
+    let session = Session::open(bench.workspace, bench.tools()?, firmware, desktop, board.check)?;
+    let (outcomes, mut device) = session.run(desktop, &payloads, false)?;
     for outcome in &outcomes {
         expect_intact(&device, outcome)?;
     }
     bench.screen.note("checked", "both directions: every name, size and digest agrees");
 
-    let damaged = exchange::send(&desktop, &mut device, &payloads, MESSAGE, true)?;
+    let damaged = exchange::send(desktop, &mut device, &payloads, MESSAGE, true)?;
     expect_flip_noticed(&payloads, &damaged).map_err(|error| device.explain(&error))?;
     bench.screen.note("checked", "one flipped bit: noticed, and nothing else was wrong");
 
@@ -447,9 +472,11 @@ fn exchange(bench: &Bench<'_>) -> Result<()> {
     let small = small_files(&small)?;
     // The peak only grows, so the last report is the one that counts.
     let mut last = damaged.stack;
-    for attack in &hostile::ATTACKS {
+    // What they show is the shared code's doing: one of each kind for one board, and for the others one.
+    let attacks = if board == &AN385 { &hostile::ATTACKS[..] } else { &hostile::ATTACKS[..1] };
+    for attack in attacks {
         attack.run(&mut device)?;
-        let outcome = exchange::send(&desktop, &mut device, &small, MESSAGE, false)?;
+        let outcome = exchange::send(desktop, &mut device, &small, MESSAGE, false)?;
         expect_intact(&device, &outcome)?;
         last = outcome.stack;
         bench.screen.note("checked", &format!("{}: named, and the next one was served", attack.name));

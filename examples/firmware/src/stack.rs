@@ -4,6 +4,11 @@ use core::ptr;
 
 use cortex_m_rt::STACK_PAINT_VALUE;
 
+/// Logs the peak and the size.
+pub fn log() {
+    defmt::info!("stack peak {=usize} of {=usize} B", peak(), size());
+}
+
 /// The most bytes that the stack has held since reset.
 ///
 /// It is found from the far end: the first word without paint is the deepest that anything was written. Space

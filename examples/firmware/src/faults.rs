@@ -7,8 +7,7 @@
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use cortex_m_rt::{ExceptionFrame, exception};
-use mps2::semihosting;
+use crate::semihosting;
 
 #[panic_handler]
 fn panic(info: &PanicInfo) -> ! {
@@ -21,16 +20,6 @@ fn defmt_panic() -> ! {
     semihosting::exit(false)
 }
 
-#[exception]
-unsafe fn HardFault(frame: &ExceptionFrame) -> ! {
-    once(|| defmt::error!("hard fault at {=u32:#x}, called from {=u32:#x}", frame.pc(), frame.lr()))
-}
-
-#[exception]
-unsafe fn DefaultHandler(interrupt: i16) -> ! {
-    once(|| defmt::error!("no handler for interrupt {}", interrupt))
-}
-
 /// Logs and ends the run. A fault inside the logger must not log again.
 fn once(log: impl FnOnce()) -> ! {
     static FAILED: AtomicBool = AtomicBool::new(false);
@@ -38,4 +27,22 @@ fn once(log: impl FnOnce()) -> ! {
         log();
     }
     semihosting::exit(false)
+}
+
+/// What the processor calls when an instruction fails or an interrupt has no handler.
+#[cfg(target_arch = "arm")]
+mod exceptions {
+    use cortex_m_rt::{ExceptionFrame, exception};
+
+    use super::once;
+
+    #[exception]
+    unsafe fn HardFault(frame: &ExceptionFrame) -> ! {
+        once(|| defmt::error!("hard fault at {=u32:#x}, called from {=u32:#x}", frame.pc(), frame.lr()))
+    }
+
+    #[exception]
+    unsafe fn DefaultHandler(interrupt: i16) -> ! {
+        once(|| defmt::error!("no handler for interrupt {}", interrupt))
+    }
 }
