@@ -10,7 +10,7 @@
 
 use core::{borrow::Borrow, error::Error};
 
-use embedded_io::{Error as _, ErrorKind, ErrorType, Read, Write};
+use embedded_io::{Error as _, ErrorKind, ErrorType, Read, ReadReady, Write};
 use footprint::{
     buffer,
     opaque::{any, bytes, hidden, planted, seen},
@@ -18,7 +18,7 @@ use footprint::{
 use tej_core::{
     DecodeErrorKind, Decoder, DefaultLimits, EncodeError, Encoder, Event, File, Files, Frame, KeepAlive,
     KeepAliveConfig, Limits, OwnedFrame, Status,
-    io::{DecodeBuffer, EncodeBuffer, Interrupted, ReadError, WriteError, blocking},
+    io::{DecodeBuffer, EncodeBuffer, IdleGap, Interrupted, ReadError, WriteError, blocking},
 };
 
 #[unsafe(no_mangle)]
@@ -35,6 +35,7 @@ extern "C" fn main() -> ! {
     decode_buffer();
     encode_buffer();
     reader();
+    idle_gap();
     writer();
     errors();
     planted();
@@ -173,6 +174,13 @@ fn reader() {
     seen(blocking::FrameReader::into_parts(reader));
 }
 
+fn idle_gap() {
+    let mut line = IdleGap::new(Liar, any(0), || any(0));
+    seen(IdleGap::read(hidden(&mut line), any(&mut buffer!(64)[..])));
+    seen(IdleGap::skip(hidden(&mut line)));
+    seen(IdleGap::line_mut(hidden(&mut line)));
+}
+
 fn writer() {
     let mut owned = blocking::FrameWriter::new(Liar, any(&mut buffer!(64)[..]));
     let writer = &mut owned;
@@ -218,6 +226,12 @@ impl Read for Liar {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ErrorKind> {
         seen(buffer);
         any(Ok(0))
+    }
+}
+
+impl ReadReady for Liar {
+    fn read_ready(&mut self) -> Result<bool, ErrorKind> {
+        any(Ok(false))
     }
 }
 
