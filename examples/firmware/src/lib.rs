@@ -1,6 +1,5 @@
 //! What the firmware of every board has, so that a board's own crate holds nothing but the board.
 //!
-//! - [`arguments`]: the command line: what the firmware is asked to do.
 //! - `semihosting`: the command line, the time and the exit of the emulator or debugger outside.
 //! - `faults`: how the firmware ends when it goes wrong. It defines the panic handler.
 //! - `stack`: how deep the stack has been.
@@ -9,7 +8,6 @@
 //! Logs are defmt's, by semihosting. All but the text of the command line is there on the target only.
 #![cfg_attr(not(test), no_std)]
 
-pub mod arguments;
 #[cfg(target_os = "none")]
 pub mod faults;
 #[cfg(all(feature = "net", target_os = "none"))]

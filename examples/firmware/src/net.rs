@@ -18,10 +18,9 @@ use embassy_net::driver::Driver;
 use embassy_net::{Ipv4Address, Ipv4Cidr, Runner, Stack, StackResources, StaticConfigV4};
 use embassy_time::{Duration, Ticker};
 use static_cell::ConstStaticCell;
-use tej_apps::{DeviceFile, DigestServer, tcp};
+use tej_apps::{Arguments, DeviceFile, DigestServer, GeneratedFile, tcp};
 use tej_embassy::{Backoff, Buffers, Config};
 
-use crate::arguments::Arguments;
 use crate::{semihosting, stack};
 
 /// Starts the network on `driver` and everything that uses it, and gives what keeps the network going: the board's `main`
@@ -51,8 +50,10 @@ pub fn start<D: Driver>(spawner: Spawner, driver: D, log_figures: fn()) -> Runne
     }
     if let Some(peer) = arguments.peer {
         let file = DeviceFile {
-            seed: arguments.seed.unwrap_or(DEFAULT_SEED),
-            size: arguments.size.unwrap_or(DEFAULT_SIZE),
+            file: GeneratedFile {
+                seed: arguments.seed.unwrap_or(DEFAULT_SEED),
+                size: arguments.size.unwrap_or(DEFAULT_SIZE),
+            },
             ping_interval: Some(Duration::from_secs(2)),
             // A desktop that only receives has nothing to say.
             idle_timeout: None,

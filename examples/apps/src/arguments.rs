@@ -1,4 +1,4 @@
-//! The words of the firmware's command line.
+//! The words of the firmware's command line, or of a request on a line.
 
 use core::net::SocketAddrV4;
 use core::str::FromStr;
@@ -8,7 +8,7 @@ use core::str::FromStr;
 /// It is a list of `key=value` words behind a first word that is the program's name, each key at most once:
 ///
 /// ```
-/// use firmware::arguments::Arguments;
+/// use tej_apps::Arguments;
 ///
 /// let arguments = Arguments::parse("tej peer=10.0.2.2:7078 size=16777216").unwrap();
 /// assert_eq!(arguments.peer, Some("10.0.2.2:7078".parse().unwrap()));
@@ -16,7 +16,7 @@ use core::str::FromStr;
 /// assert_eq!(arguments.seed, None);
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[cfg_attr(target_os = "none", derive(defmt::Format))]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Arguments {
     /// `peer=IP:PORT`: whom to dial.
@@ -48,7 +48,7 @@ impl Arguments {
 
 /// A word that is not understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(target_os = "none", derive(defmt::Format))]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ArgumentError<'a> {
     /// The word.
     pub word: &'a str,
@@ -73,7 +73,7 @@ impl core::error::Error for ArgumentError<'_> {}
 
 /// What can be wrong with a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(target_os = "none", derive(defmt::Format))]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Problem {
     /// There is no `=` in it.
@@ -98,6 +98,8 @@ fn set<T: FromStr>(field: &mut Option<T>, value: &str, problem: Problem) -> Resu
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
     use super::*;
 
     #[test]
