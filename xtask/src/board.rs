@@ -4,7 +4,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::{
     payload::Sizes,
-    setup::{CORTEX_M3, CORTEX_M33, Need},
+    setup::{CORTEX_M0, CORTEX_M3, CORTEX_M33, Need},
 };
 
 /// A board that QEMU emulates.
@@ -19,12 +19,25 @@ pub(crate) struct Board {
     pub(crate) emulator: &'static Emulator,
     /// QEMU's name of it.
     pub(crate) machine: &'static str,
-    /// The network controller, as `-net nic,model=` or `-device` has it.
-    pub(crate) controller: [&'static str; 2],
+    pub(crate) link: Link,
+    /// The RAM that the firmware is granted, in bytes.
+    pub(crate) ram: u64,
     /// What the demo moves.
     pub(crate) demo: Load,
     /// What the tests move.
     pub(crate) check: Load,
+}
+
+/// How the desktop reaches a board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// Over TCP, in both roles.
+    Network {
+        /// The controller, as QEMU's options have it.
+        controller: [&'static str; 2],
+    },
+    /// Over its UART, at whose other end QEMU has a TCP port. The device's file has to be asked for.
+    Serial,
 }
 
 /// How much crosses in an exchange, in bytes.
@@ -65,7 +78,7 @@ impl Board {
 }
 
 /// All of them.
-pub(crate) const BOARDS: [&Board; 2] = [&AN385, &AN505];
+pub(crate) const BOARDS: [&Board; 3] = [&AN385, &AN505, &MICROBIT];
 
 /// The one that the demo takes when it is not told.
 pub(crate) static AN385: Board = Board {
@@ -75,7 +88,8 @@ pub(crate) static AN385: Board = Board {
     target: CORTEX_M3,
     emulator: &ARM,
     machine: "mps2-an385",
-    controller: LAN9118,
+    link: Link::Network { controller: LAN9118 },
+    ram: 128 * 1024,
     demo: LARGE,
     check: LARGE,
 };
@@ -87,9 +101,23 @@ pub(crate) static AN505: Board = Board {
     target: CORTEX_M33,
     emulator: &ARM,
     machine: "mps2-an505",
-    controller: LAN9118,
+    link: Link::Network { controller: LAN9118 },
+    ram: 128 * 1024,
     demo: LARGE,
     check: SMALL,
+};
+
+pub(crate) static MICROBIT: Board = Board {
+    name: "microbit",
+    package: "qemu-microbit",
+    processor: "Cortex-M0",
+    target: CORTEX_M0,
+    emulator: &ARM,
+    machine: "microbit",
+    link: Link::Serial,
+    ram: 16 * 1024,
+    demo: SERIAL,
+    check: SERIAL,
 };
 
 pub(crate) static ARM: Emulator = Emulator {
@@ -106,6 +134,9 @@ const LARGE: Load = Load {
 /// A few times that, where another board has shown that more is no different.
 const SMALL: Load =
     Load { files: Sizes { picture: 64 * 1024 + 321, large: 1024 * 1024 }, device: 1024 * 1024 };
+/// What takes a UART some seconds.
+const SERIAL: Load =
+    Load { files: Sizes { picture: 16 * 1024 + 321, large: 256 * 1024 }, device: 256 * 1024 };
 const LAN9118: [&str; 2] = ["-net", "nic,netdev=n0,model=lan9118"];
 
 #[cfg(test)]

@@ -6,11 +6,11 @@ use anyhow::Result;
 use console::style;
 
 use crate::{
-    board::{AN385, Board, Load},
+    board::{AN385, Board, Link, Load},
     exchange::{self, Desktop, Direction, Moved, Outcome, Problem, Reception},
     firmware::{self, Firmware},
     payload::Payload,
-    qemu::{Boot, Device},
+    qemu::{Boot, Device, Dial},
     screen::{Screen, mebibytes},
     setup::{self, Consent, Tools},
     table::{Cell, Column, Table, thousands},
@@ -32,7 +32,7 @@ use crate::{
 #[command(after_help = "Examples:
   cargo xtask demo                        a text, a picture-sized binary and 64 MiB
   cargo xtask demo photo.jpg disk.img     files of yours
-  cargo xtask demo --board an505          another board
+  cargo xtask demo --board microbit       a smaller board, over its UART
   cargo xtask demo --inject flip          one bit changes on the way: must fail")]
 pub(crate) struct Options {
     /// Files to send to the device, instead of generated ones.
@@ -94,10 +94,12 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     Ok(verdict.exit_code())
 }
 
-/// One boot of the device, with the desktop listening for it.
+/// One boot of the device, with the desktop listening for it if it dials.
 pub(crate) struct Session {
     device: Device,
-    reception: Reception,
+    reception: Option<Reception>,
+    received: PathBuf,
+    load: Load,
 }
 
 impl Session {
@@ -111,15 +113,21 @@ impl Session {
     ) -> Result<Self> {
         let board = firmware.board;
         let received = workspace.demo().join("received");
-        let reception = Reception::open(desktop, &received, load.device, DEVICE_SEED)?;
+        let reception = match board.link {
+            Link::Network { .. } => Some(Reception::open(desktop, &received, load.device, DEVICE_SEED)?),
+            Link::Serial => None,
+        };
+        let dial = reception.as_ref().map(|reception| Dial {
+            port: reception.port(),
+            size: load.device,
+            seed: DEVICE_SEED,
+        });
         let work = desktop.screen.work("boot", board.package);
         let device = Device::boot(&Boot {
             board,
             qemu: tools.qemu(board.emulator)?,
             elf: &firmware.elf,
-            peer_port: reception.port(),
-            size: load.device,
-            seed: DEVICE_SEED,
+            dial,
             log_file: &workspace.demo().join("device.log"),
             verbose: desktop.screen.verbose(),
         })?;
@@ -127,7 +135,7 @@ impl Session {
             device.log().wait_for(0, BOOT_LIMIT, "that it listens", |text| text.contains("listening"));
         listening.map_err(|error| device.explain(&error))?;
         work.done(&format!("{} bytes of RAM, listening", thousands(firmware.footprint.ram)));
-        Ok(Self { device, reception })
+        Ok(Self { device, reception, received, load })
     }
 
     /// The whole exchange, both ways. The device is given back running.
@@ -137,7 +145,12 @@ impl Session {
         payloads: &[Payload],
         flip: bool,
     ) -> Result<(Vec<Outcome>, Device)> {
-        let Self { mut device, mut reception } = self;
+        let Self { mut device, reception, received, load } = self;
+        let Some(mut reception) = reception else {
+            let received = exchange::fetch(desktop, &mut device, &received, load.device, DEVICE_SEED)?;
+            let sent = exchange::send(desktop, &mut device, payloads, MESSAGE, flip)?;
+            return Ok((vec![sent, received], device));
+        };
         // The device begins to send when it has booted: its file comes first, so that neither direction's time is
         // spent on the other, and the pings come while the desktop sends.
         reception.file(desktop, &mut device)?;
@@ -176,7 +189,7 @@ fn table(outcomes: &[Outcome]) -> String {
 fn time_and_rate(moved: &Moved) -> (String, String) {
     match moved.time {
         Some(time) => seconds_and_rate(moved.bytes, time),
-        None => ("–".to_owned(), "–".to_owned()),
+        None => (NO_RATE.to_owned(), NO_RATE.to_owned()),
     }
 }
 
@@ -185,7 +198,7 @@ fn seconds_and_rate(bytes: u64, time: Duration) -> (String, String) {
     let seconds = time.as_secs_f64();
     let shown = if seconds < 0.01 { "<0.01".to_owned() } else { format!("{seconds:.2}") };
     let rate = if bytes < SMALLEST_RATED || time.is_zero() {
-        "–".to_owned()
+        NO_RATE.to_owned()
     } else {
         format!("{:.1}", mebibytes(bytes) / seconds)
     };
@@ -202,9 +215,10 @@ fn footprint(firmware: &Firmware, outcomes: &[Outcome]) -> String {
     for outcome in outcomes {
         let Some(first) = outcome.moved.first() else { continue };
         let (seconds, rate) = seconds_and_rate(outcome.bytes, outcome.time);
+        let rate = if rate == NO_RATE { String::new() } else { format!(", {rate} MiB/s") };
         text += &fact(
             "On the wire",
-            format!("{}: {} bytes in {seconds} s, {rate} MiB/s", first.direction, thousands(outcome.bytes)),
+            format!("{}: {} bytes in {seconds} s{rate}", first.direction, thousands(outcome.bytes)),
         );
     }
     text += &fact("Flash", format!("{} bytes", thousands(size.flash)));
@@ -271,6 +285,8 @@ const DEVICE_SEED: u64 = 42;
 const BOOT_LIMIT: Duration = Duration::from_secs(30);
 /// Digits of a digest that are enough to compare by eye.
 const DIGITS: usize = 12;
+/// What is shown where there is none.
+const NO_RATE: &str = "–";
 /// Buffers of QEMU and of the kernel hold some hundred KiB.
 const SMALLEST_RATED: u64 = 1024 * 1024;
 

@@ -12,7 +12,7 @@ use console::style;
 
 use crate::{
     bench,
-    board::{self, AN385, BOARDS, Board},
+    board::{self, AN385, BOARDS, Board, Link},
     cargo, cases,
     demo::{MESSAGE, Session},
     exchange::{self, Desktop, Direction, Outcome, Problem, What},
@@ -160,19 +160,30 @@ const STEPS: &[Step] = &[
     Step {
         name: "firmware",
         checks: "each board's firmware builds without a warning",
-        needs: &[Need::Target(CORTEX_M3), Need::Target(CORTEX_M33)],
+        needs: &[Need::Target(CORTEX_M3), Need::Target(CORTEX_M33), Need::Target(CORTEX_M0)],
         run: firmware,
     },
     Step {
         name: "boards",
         checks: "no lint warns about the boards' code, on the board and on the host, and their drivers' tests pass",
-        needs: &[Need::Lints, Need::Target(CORTEX_M3), Need::Target(CORTEX_M33), Need::TargetLints],
+        needs: &[
+            Need::Lints,
+            Need::Target(CORTEX_M3),
+            Need::Target(CORTEX_M33),
+            Need::Target(CORTEX_M0),
+            Need::TargetLints,
+        ],
         run: boards,
     },
     Step {
         name: "exchange",
         checks: "files and messages cross both ways between desktop and each emulated device",
-        needs: &[Need::Target(CORTEX_M3), Need::Target(CORTEX_M33), Need::Qemu(&board::ARM)],
+        needs: &[
+            Need::Target(CORTEX_M3),
+            Need::Target(CORTEX_M33),
+            Need::Target(CORTEX_M0),
+            Need::Qemu(&board::ARM),
+        ],
         run: exchange,
     },
     Step {
@@ -393,11 +404,11 @@ fn firmware(bench: &Bench<'_>) -> Result<()> {
         ensure!(firmware.warnings == 0, "{} warnings for {}", firmware.warnings, board.name);
         let size = firmware.footprint;
         ensure!(
-            size.ram <= RAM_LIMIT,
+            size.ram <= board.ram,
             "the memory map of {} grants {} bytes of RAM, more than {}",
             board.package,
             thousands(size.ram),
-            thousands(RAM_LIMIT)
+            thousands(board.ram)
         );
         println!(
             "  {}: flash {} bytes, static RAM {} bytes",
@@ -472,10 +483,17 @@ fn exchange_with(bench: &Bench<'_>, desktop: &Desktop<'_>, board: &'static Board
     let small = small_files(&small)?;
     // The peak only grows, so the last report is the one that counts.
     let mut last = damaged.stack;
-    // What they show is the shared code's doing: one of each kind for one board, and for the others one.
-    let attacks = if board == &AN385 { &hostile::ATTACKS[..] } else { &hostile::ATTACKS[..1] };
+    let attacks: Vec<_> = match board.link {
+        // What they show is the shared code's doing: one of each kind for one board, and for the others one.
+        Link::Network { .. } if board == &AN385 => hostile::ATTACKS.iter().collect(),
+        Link::Network { .. } => hostile::ATTACKS.iter().take(1).collect(),
+        Link::Serial => hostile::GARBAGE.to_vec(),
+    };
     for attack in attacks {
-        attack.run(&mut device)?;
+        match board.link {
+            Link::Network { .. } => attack.run(&mut device)?,
+            Link::Serial => attack.run_on_line(&mut device)?,
+        }
         let outcome = exchange::send(desktop, &mut device, &small, MESSAGE, false)?;
         expect_intact(&device, &outcome)?;
         last = outcome.stack;
@@ -492,11 +510,11 @@ fn exchange_with(bench: &Bench<'_>, desktop: &Desktop<'_>, board: &'static Board
         thousands(STACK_BUDGET)
     );
     ensure!(
-        size.static_ram + peak <= RAM_LIMIT.min(size.ram),
+        size.static_ram + peak <= board.ram.min(size.ram),
         "{} bytes of variables and {} of stack exceed the {} bytes of RAM",
         thousands(size.static_ram),
         thousands(peak),
-        thousands(RAM_LIMIT.min(size.ram))
+        thousands(board.ram.min(size.ram))
     );
     bench.screen.note(
         "checked",
@@ -578,8 +596,6 @@ const DEVICE_CRATES: [(&str, &str); 2] =
 const HOST_FEATURES: [&str; 2] = ["default", "std"];
 /// The feature of the tests that need Python.
 const INTEROP_FEATURE: &str = "tej-std/interop";
-/// What the demo's device may have.
-const RAM_LIMIT: u64 = 128 * 1024;
 /// What the device's stack may grow to: more than three times the 2.4 KiB of today, so that another compiler may lay it
 /// out differently, and under a tenth of what the variables leave to it. A buffer for packets that lands on the stack, or
 /// a future that is moved over it, exceeds this.

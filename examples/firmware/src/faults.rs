@@ -23,7 +23,9 @@ fn defmt_panic() -> ! {
 /// Logs and ends the run. A fault inside the logger must not log again.
 fn once(log: impl FnOnce()) -> ! {
     static FAILED: AtomicBool = AtomicBool::new(false);
-    if !FAILED.swap(true, Ordering::Relaxed) {
+    // Not in one step, which a Cortex-M0 does not have: whoever comes in between does not come back.
+    if !FAILED.load(Ordering::Relaxed) {
+        FAILED.store(true, Ordering::Relaxed);
         log();
     }
     semihosting::exit(false)
