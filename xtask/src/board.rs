@@ -4,7 +4,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::{
     payload::Sizes,
-    setup::{CORTEX_M0, CORTEX_M3, CORTEX_M33, Need},
+    setup::{CORTEX_M0, CORTEX_M3, CORTEX_M33, Need, RISCV32},
 };
 
 /// A board that QEMU emulates.
@@ -17,8 +17,8 @@ pub(crate) struct Board {
     pub(crate) processor: &'static str,
     pub(crate) target: &'static str,
     pub(crate) emulator: &'static Emulator,
-    /// QEMU's name of it.
-    pub(crate) machine: &'static str,
+    /// QEMU's name of it, and options that it needs.
+    pub(crate) machine: &'static [&'static str],
     pub(crate) link: Link,
     /// The RAM that the firmware is granted, in bytes.
     pub(crate) ram: u64,
@@ -78,7 +78,7 @@ impl Board {
 }
 
 /// All of them.
-pub(crate) const BOARDS: [&Board; 3] = [&AN385, &AN505, &MICROBIT];
+pub(crate) const BOARDS: [&Board; 4] = [&AN385, &AN505, &RISCV32_VIRT, &MICROBIT];
 
 /// The one that the demo takes when it is not told.
 pub(crate) static AN385: Board = Board {
@@ -87,7 +87,7 @@ pub(crate) static AN385: Board = Board {
     processor: "Cortex-M3",
     target: CORTEX_M3,
     emulator: &ARM,
-    machine: "mps2-an385",
+    machine: &["mps2-an385"],
     link: Link::Network { controller: LAN9118 },
     ram: 128 * 1024,
     demo: LARGE,
@@ -100,8 +100,21 @@ pub(crate) static AN505: Board = Board {
     processor: "Cortex-M33",
     target: CORTEX_M33,
     emulator: &ARM,
-    machine: "mps2-an505",
+    machine: &["mps2-an505"],
     link: Link::Network { controller: LAN9118 },
+    ram: 128 * 1024,
+    demo: LARGE,
+    check: SMALL,
+};
+
+pub(crate) static RISCV32_VIRT: Board = Board {
+    name: "riscv32",
+    package: "qemu-riscv32-virt",
+    processor: "32-bit RISC-V",
+    target: RISCV32,
+    emulator: &RISCV,
+    machine: &["virt", "-bios", "none"],
+    link: Link::Network { controller: ["-device", "virtio-net-device,netdev=n0,bus=virtio-mmio-bus.0"] },
     ram: 128 * 1024,
     demo: LARGE,
     check: SMALL,
@@ -113,11 +126,17 @@ pub(crate) static MICROBIT: Board = Board {
     processor: "Cortex-M0",
     target: CORTEX_M0,
     emulator: &ARM,
-    machine: "microbit",
+    machine: &["microbit"],
     link: Link::Serial,
     ram: 16 * 1024,
     demo: SERIAL,
     check: SERIAL,
+};
+
+pub(crate) static RISCV: Emulator = Emulator {
+    program: "qemu-system-riscv32",
+    package: "qemu-system-misc",
+    reason: "the emulated board with a RISC-V processor",
 };
 
 pub(crate) static ARM: Emulator = Emulator {

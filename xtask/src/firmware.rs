@@ -88,6 +88,10 @@ pub(crate) fn flash(program: &object::File<'_>) -> u64 {
 
 fn sections(program: &object::File<'_>) -> impl Iterator<Item = Section> {
     program.sections().filter_map(|section| {
+        // What riscv-rt calls sections are the places that are left to them.
+        if section.name().is_ok_and(|name| [".heap", ".stack"].contains(&name)) {
+            return None;
+        }
         let SectionFlags::Elf { sh_flags } = section.flags() else { return None };
         Some(Section {
             allocated: sh_flags & u64::from(elf::SHF_ALLOC) != 0,

@@ -141,7 +141,7 @@ impl Device {
             semihosting += &format!(",arg=peer={GATEWAY}:{port},arg=size={size},arg=seed={seed}");
         }
         let mut command = Command::new(boot.qemu);
-        command.args(["-machine", boot.board.machine, "-display", "none", "-monitor", "none"]);
+        command.arg("-machine").args(boot.board.machine).args(["-display", "none", "-monitor", "none"]);
         command.args(["-semihosting-config", &semihosting]);
         match boot.board.link {
             Link::Network { controller } => {

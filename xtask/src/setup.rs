@@ -140,6 +140,7 @@ pub(crate) const EVERYTHING: &[Need] = &[
     Need::Target(RISCV32),
     Need::TargetLints,
     Need::Qemu(&board::ARM),
+    Need::Qemu(&board::RISCV),
     Need::Python,
     Need::Valgrind,
     Need::Strace,

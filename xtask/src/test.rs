@@ -160,7 +160,12 @@ const STEPS: &[Step] = &[
     Step {
         name: "firmware",
         checks: "each board's firmware builds without a warning",
-        needs: &[Need::Target(CORTEX_M3), Need::Target(CORTEX_M33), Need::Target(CORTEX_M0)],
+        needs: &[
+            Need::Target(CORTEX_M3),
+            Need::Target(CORTEX_M33),
+            Need::Target(CORTEX_M0),
+            Need::Target(RISCV32),
+        ],
         run: firmware,
     },
     Step {
@@ -171,6 +176,7 @@ const STEPS: &[Step] = &[
             Need::Target(CORTEX_M3),
             Need::Target(CORTEX_M33),
             Need::Target(CORTEX_M0),
+            Need::Target(RISCV32),
             Need::TargetLints,
         ],
         run: boards,
@@ -182,7 +188,9 @@ const STEPS: &[Step] = &[
             Need::Target(CORTEX_M3),
             Need::Target(CORTEX_M33),
             Need::Target(CORTEX_M0),
+            Need::Target(RISCV32),
             Need::Qemu(&board::ARM),
+            Need::Qemu(&board::RISCV),
         ],
         run: exchange,
     },
@@ -426,11 +434,16 @@ fn boards(bench: &Bench<'_>) -> Result<()> {
     let bare_metal = bench.tools()?.bare_metal()?;
     for folder in bench.workspace.board_crates()? {
         let board = BOARDS.iter().find(|board| folder.ends_with(board.package));
-        // Those that several boards share are linted for one.
-        let target = board.map_or(CORTEX_M3, |board| board.target);
+        // Those that several boards share are linted for one of them.
+        let target = match board {
+            Some(board) => board.target,
+            None if folder.ends_with("virt") => RISCV32,
+            None => CORTEX_M3,
+        };
         let for_board = || {
             let mut command = bare_metal.cargo(bench.workspace, &folder, "clippy", target);
-            command.arg("--locked");
+            // As the firmware is built, so that `core` is checked once for each target.
+            command.args(["--locked", "--release"]);
             command
         };
         if folder.join("src").join("lib.rs").is_file() {
@@ -445,7 +458,7 @@ fn boards(bench: &Bench<'_>) -> Result<()> {
             process::run(&mut host("test"))?;
             document(host("doc"))?;
         } else {
-            process::run(for_board().arg("--release").args(DENY_WARNINGS))?;
+            process::run(for_board().args(DENY_WARNINGS))?;
         }
     }
     let mut measured = bare_metal.cargo(bench.workspace, &size::folder(bench.workspace), "clippy", CORTEX_M3);

@@ -48,3 +48,25 @@ mod exceptions {
         once(|| defmt::error!("no handler for interrupt {}", interrupt))
     }
 }
+
+#[cfg(target_arch = "riscv32")]
+mod exceptions {
+    use riscv::register::{mcause, mepc, mtval};
+
+    use super::once;
+
+    // SAFETY: riscv-rt calls what has this name, with this argument.
+    #[unsafe(export_name = "ExceptionHandler")]
+    fn on_exception(_: &riscv_rt::TrapFrame) -> ! {
+        let [cause, value] = [mcause::read().bits(), mtval::read()];
+        once(|| {
+            defmt::error!("exception {=usize} at {=usize:#x}, with {=usize:#x}", cause, mepc::read(), value);
+        })
+    }
+
+    // SAFETY: riscv-rt calls what has this name, without an argument.
+    #[unsafe(export_name = "DefaultHandler")]
+    fn on_interrupt() -> ! {
+        once(|| defmt::error!("no handler for interrupt {=usize}", mcause::read().code()))
+    }
+}

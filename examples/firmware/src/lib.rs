@@ -19,4 +19,6 @@ pub mod stack;
 #[cfg(all(target_os = "none", target_arch = "arm"))]
 use cortex_m as _; // critical sections
 #[cfg(target_os = "none")]
-use defmt_semihosting as _; // the logger
+use defmt_semihosting as _;
+#[cfg(all(target_os = "none", target_arch = "riscv32"))]
+use riscv as _; // critical sections // the logger
