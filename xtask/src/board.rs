@@ -37,7 +37,11 @@ pub(crate) enum Link {
         controller: [&'static str; 2],
     },
     /// Over its UART, at whose other end QEMU has a TCP port. The device's file has to be asked for.
-    Serial,
+    Serial {
+        /// Bytes of the longest frame that the device answers with. QEMU drops the others as soon as `tej`, which has its
+        /// reply, ends its side.
+        answer: usize,
+    },
 }
 
 /// How much crosses in an exchange, in bytes.
@@ -127,7 +131,7 @@ pub(crate) static MICROBIT: Board = Board {
     target: CORTEX_M0,
     emulator: &ARM,
     machine: &["microbit"],
-    link: Link::Serial,
+    link: Link::Serial { answer: 1024 },
     ram: 16 * 1024,
     demo: SERIAL,
     check: SERIAL,

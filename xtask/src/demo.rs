@@ -75,6 +75,12 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     if flip && payloads.iter().all(|payload| payload.size == 0) {
         anyhow::bail!("there is no bit to flip: every file is empty");
     }
+    if let Link::Serial { answer } = board.link {
+        anyhow::ensure!(
+            exchange::longest_answer(&payloads) <= answer,
+            "the answer to so many files takes more than one frame, and over a UART only the first is seen: send fewer"
+        );
+    }
     let tools = setup::prepare(workspace, &board.needs(), &options.consent, &screen)?;
     let tej = tej::build(workspace, &screen)?;
     let firmware = firmware::build(workspace, board, &tools, &screen)?;
@@ -115,7 +121,7 @@ impl Session {
         let received = workspace.demo().join("received");
         let reception = match board.link {
             Link::Network { .. } => Some(Reception::open(desktop, &received, load.device, DEVICE_SEED)?),
-            Link::Serial => None,
+            Link::Serial { .. } => None,
         };
         let dial = reception.as_ref().map(|reception| Dial {
             port: reception.port(),

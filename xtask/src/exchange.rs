@@ -162,6 +162,12 @@ pub(crate) fn send(
     Ok(outcome)
 }
 
+/// The most bytes that the device takes for the lines of these files and of a message.
+pub(crate) fn longest_answer(payloads: &[Payload]) -> usize {
+    let line = |name: &str| LINE + name.len();
+    payloads.iter().map(|payload| line(&printable(&payload.name))).sum::<usize>() + line("message")
+}
+
 /// The desktop waits for the device to dial it, to send its generated file, and to keep the connection alive.
 pub(crate) struct Reception {
     tej: Tej,
@@ -622,6 +628,8 @@ const PING: u64 = 2;
 const PINGS: usize = 2;
 /// The events of the frame with the file: its start, the file, the message, its end.
 const FILE_FRAME_EVENTS: usize = 4;
+/// Bytes of a line of the device's answer beside the name: a digest, the longest size, two spaces and the line's end.
+const LINE: usize = 64 + 20 + 3;
 const POLL: Duration = Duration::from_millis(100);
 const START_LIMIT: Duration = Duration::from_secs(10);
 /// Longer than what `tej` is told, so that it has the chance to say itself what it was waiting for.
@@ -697,6 +705,14 @@ mod tests {
             assert!(outcome.moved.iter().all(|moved| moved.intact));
             assert_eq!(outcome.moved.len(), 2);
         }
+    }
+
+    #[test]
+    fn no_answer_is_longer_than_the_longest() {
+        let payloads = [payload("größe.txt", u64::MAX), payload("", u64::MAX)];
+        let report = Report::of(&payloads, "hi");
+        let lines: String = report.entries.iter().map(Entry::line).collect();
+        assert!(lines.len() <= longest_answer(&payloads));
     }
 
     #[test]

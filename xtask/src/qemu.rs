@@ -117,7 +117,7 @@ impl Device {
     pub(crate) fn await_closed(&self, port: u16, from: usize) -> Result<Stack> {
         match self.board.link {
             Link::Network { .. } => self.await_stack(&format!("{} closed", connection_from(port)), from),
-            Link::Serial => self.await_stack("answered a frame", from),
+            Link::Serial { .. } => self.await_stack("answered a frame", from),
         }
     }
 
@@ -148,7 +148,7 @@ impl Device {
                 let forward = format!("user,id=n0,hostfwd=tcp:{address}-{GUEST}:{GUEST_PORT}");
                 command.args(["-serial", "none", "-netdev", &forward]).args(controller);
             }
-            Link::Serial => {
+            Link::Serial { .. } => {
                 let (host, port) = (address.ip(), address.port());
                 let line = format!("socket,id=line,host={host},port={port},server=on,wait=off,nodelay=on");
                 command.args(["-chardev", &line, "-serial", "chardev:line"]);

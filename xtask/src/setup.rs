@@ -760,6 +760,13 @@ mod tests {
     }
 
     #[test]
+    fn each_emulator_is_looked_for_once() {
+        let needs = [&board::ARM, &board::RISCV, &board::ARM].map(Need::Qemu);
+        let packages: Vec<_> = emulators_in(&needs).into_iter().map(|emulator| emulator.package).collect();
+        assert_eq!(packages, ["qemu-system-arm", "qemu-system-misc"]);
+    }
+
+    #[test]
     fn a_remedy_reads_like_the_command() {
         let remedy = missing_part(Part::Compiler, &[CORTEX_M3, CORTEX_M0]).remedy.to_string();
         assert_eq!(

@@ -500,12 +500,12 @@ fn exchange_with(bench: &Bench<'_>, desktop: &Desktop<'_>, board: &'static Board
         // What they show is the shared code's doing: one of each kind for one board, and for the others one.
         Link::Network { .. } if board == &AN385 => hostile::ATTACKS.iter().collect(),
         Link::Network { .. } => hostile::ATTACKS.iter().take(1).collect(),
-        Link::Serial => hostile::GARBAGE.to_vec(),
+        Link::Serial { .. } => hostile::GARBAGE.to_vec(),
     };
     for attack in attacks {
         match board.link {
             Link::Network { .. } => attack.run(&mut device)?,
-            Link::Serial => attack.run_on_line(&mut device)?,
+            Link::Serial { .. } => attack.run_on_line(&mut device)?,
         }
         let outcome = exchange::send(desktop, &mut device, &small, MESSAGE, false)?;
         expect_intact(&device, &outcome)?;
