@@ -135,6 +135,7 @@ fn decode_buffer() {
     }
     seen(DecodeBuffer::space(hidden(buffer)));
     DecodeBuffer::filled(hidden(buffer), any(0));
+    seen(DecodeBuffer::frame(hidden(buffer)));
     seen(DecodeBuffer::payload_unread(hidden(buffer)));
     seen(DecodeBuffer::advance_payload(hidden(buffer), any(0)));
     seen(DecodeBuffer::bytes_mut(hidden(buffer)));
@@ -153,6 +154,9 @@ fn encode_buffer() {
     seen(EncodeBuffer::stage(hidden(buffer), hidden(&mut piece)));
     seen(EncodeBuffer::pending(hidden(buffer), bytes()));
     EncodeBuffer::advance(hidden(buffer), any(0), hidden(&mut piece));
+    seen(EncodeBuffer::stage_message(hidden(buffer), any(Status::ZERO), bytes()));
+    seen(EncodeBuffer::free(hidden(buffer)));
+    seen(EncodeBuffer::stage_mut(hidden(buffer)));
     seen(EncodeBuffer::is_full(hidden(buffer)));
     seen(EncodeBuffer::space(hidden(buffer)));
     seen(EncodeBuffer::commit(hidden(buffer), any(0)));
@@ -193,6 +197,10 @@ fn writer() {
     seen(blocking::FrameWriter::payload_io(hidden(writer)));
     seen(blocking::FrameWriter::pass_payload(hidden(writer), any(0)));
     seen(blocking::FrameWriter::send_message(hidden(writer), any(Status::ZERO), bytes()));
+    seen(blocking::FrameWriter::feed_message(hidden(writer), any(Status::ZERO), bytes()));
+    seen(blocking::FrameWriter::stage_message(hidden(writer), any(Status::ZERO), bytes()));
+    seen(blocking::FrameWriter::stage_free(hidden(writer)));
+    seen(blocking::FrameWriter::stage_mut(hidden(writer)));
     seen(blocking::FrameWriter::send_ping(hidden(writer)));
     seen(blocking::FrameWriter::push(hidden(writer)));
     seen(blocking::FrameWriter::flush(hidden(writer)));
