@@ -25,7 +25,7 @@ use crate::{
 /// board, and then: the device dials the desktop and sends it a generated file of 16 MiB with a message, and keeps the
 /// connection alive; the desktop sends the device the FILEs and a message, and the device answers with the name, size and
 /// SHA-256 of each. Both sides' digests are compared, for the device's file also with the bytes on the disk and with a
-/// generator of its own.
+/// generator of its own. The microbit has no network: it is reached over its UART, asked for its file, and moves 256 KiB.
 ///
 /// Exits with 0 only if everything arrived, complete and unchanged. Logs and received files are left in target/demo/.
 #[derive(clap::Args)]
