@@ -6,36 +6,42 @@ use anyhow::Result;
 use console::style;
 
 use crate::{
+    board::{AN385, Board, Link, Load},
     exchange::{self, Desktop, Direction, Moved, Outcome, Problem, Reception},
     firmware::{self, Firmware},
     payload::Payload,
-    qemu::{Boot, Device},
+    qemu::{Boot, Device, Dial},
     screen::{Screen, mebibytes},
-    setup::{self, CORTEX_M3, Consent, Need, Tools},
+    setup::{self, Consent, Tools},
     table::{Cell, Column, Table, thousands},
     tej,
     workspace::Workspace,
 };
 
-/// Watch a microcontroller with 128 KiB of RAM and this desktop move files and messages, both ways, every byte
+/// Watch a microcontroller with little RAM and this desktop move files and messages, both ways, every byte
 /// accounted for.
 ///
-/// Sets up what is missing, builds the `tej` command and the firmware, boots the firmware on an emulated Cortex-M3
+/// Sets up what is missing, builds the `tej` command and the firmware, boots the firmware on an emulated
 /// board, and then: the device dials the desktop and sends it a generated file of 16 MiB with a message, and keeps the
 /// connection alive; the desktop sends the device the FILEs and a message, and the device answers with the name, size and
 /// SHA-256 of each. Both sides' digests are compared, for the device's file also with the bytes on the disk and with a
-/// generator of its own.
+/// generator of its own. The microbit has no network: it is reached over its UART, asked for its file, and moves 256 KiB.
 ///
 /// Exits with 0 only if everything arrived, complete and unchanged. Logs and received files are left in target/demo/.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask demo                        a text, a picture-sized binary and 64 MiB
   cargo xtask demo photo.jpg disk.img     files of yours
+  cargo xtask demo --board microbit       a smaller board, over its UART
   cargo xtask demo --inject flip          one bit changes on the way: must fail")]
 pub(crate) struct Options {
     /// Files to send to the device, instead of generated ones.
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
+
+    /// The board that QEMU emulates.
+    #[arg(long, value_name = "BOARD", default_value = AN385.name, value_parser = Board::parser())]
+    board: &'static Board,
 
     /// Damage something on the way, to see that it is noticed.
     #[arg(long, value_name = "FAULT")]
@@ -57,10 +63,11 @@ enum Fault {
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let screen = Screen::new(options.verbose);
-    screen.headline("tej demo: a Cortex-M3 and a desktop");
+    let board = options.board;
+    screen.headline(&format!("tej demo: a {} and a desktop", board.processor));
     // Before anything takes minutes: a file that cannot be sent is known now.
     let payloads = if options.files.is_empty() {
-        Payload::generate(&workspace.demo().join("files"))?
+        Payload::generate(&workspace.demo().join("files"), board.demo.files)?
     } else {
         Payload::read(&options.files)?
     };
@@ -68,12 +75,18 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     if flip && payloads.iter().all(|payload| payload.size == 0) {
         anyhow::bail!("there is no bit to flip: every file is empty");
     }
-    let tools = setup::prepare(workspace, NEEDS, &options.consent, &screen)?;
+    if let Link::Serial { answer } = board.link {
+        anyhow::ensure!(
+            exchange::longest_answer(&payloads) <= answer,
+            "the answer to so many files takes more than one frame, and over a UART only the first is seen: send fewer"
+        );
+    }
+    let tools = setup::prepare(workspace, &board.needs(), &options.consent, &screen)?;
     let tej = tej::build(workspace, &screen)?;
-    let firmware = firmware::build(workspace, &tools, &screen)?;
+    let firmware = firmware::build(workspace, board, &tools, &screen)?;
     let desktop = Desktop { tej: &tej, screen: &screen };
 
-    let session = Session::open(workspace, &tools, &firmware, &desktop)?;
+    let session = Session::open(workspace, &tools, &firmware, &desktop, board.demo)?;
     let (outcomes, _device) = session.run(&desktop, &payloads, flip)?;
     println!("\n{}", table(&outcomes));
     println!("{}", footprint(&firmware, &outcomes));
@@ -87,10 +100,12 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     Ok(verdict.exit_code())
 }
 
-/// One boot of the device, with the desktop listening for it.
+/// One boot of the device, with the desktop listening for it if it dials.
 pub(crate) struct Session {
     device: Device,
-    reception: Reception,
+    reception: Option<Reception>,
+    received: PathBuf,
+    load: Load,
 }
 
 impl Session {
@@ -100,16 +115,25 @@ impl Session {
         tools: &Tools,
         firmware: &Firmware,
         desktop: &Desktop<'_>,
+        load: Load,
     ) -> Result<Self> {
-        let reception =
-            Reception::open(desktop, &workspace.demo().join("received"), DEVICE_SIZE, DEVICE_SEED)?;
-        let work = desktop.screen.work("boot", firmware::BOARD);
-        let device = Device::boot(&Boot {
-            qemu: tools.qemu()?,
-            elf: &firmware.elf,
-            peer_port: reception.port(),
-            size: DEVICE_SIZE,
+        let board = firmware.board;
+        let received = workspace.demo().join("received");
+        let reception = match board.link {
+            Link::Network { .. } => Some(Reception::open(desktop, &received, load.device, DEVICE_SEED)?),
+            Link::Serial { .. } => None,
+        };
+        let dial = reception.as_ref().map(|reception| Dial {
+            port: reception.port(),
+            size: load.device,
             seed: DEVICE_SEED,
+        });
+        let work = desktop.screen.work("boot", board.package);
+        let device = Device::boot(&Boot {
+            board,
+            qemu: tools.qemu(board.emulator)?,
+            elf: &firmware.elf,
+            dial,
             log_file: &workspace.demo().join("device.log"),
             verbose: desktop.screen.verbose(),
         })?;
@@ -117,7 +141,7 @@ impl Session {
             device.log().wait_for(0, BOOT_LIMIT, "that it listens", |text| text.contains("listening"));
         listening.map_err(|error| device.explain(&error))?;
         work.done(&format!("{} bytes of RAM, listening", thousands(firmware.footprint.ram)));
-        Ok(Self { device, reception })
+        Ok(Self { device, reception, received, load })
     }
 
     /// The whole exchange, both ways. The device is given back running.
@@ -127,7 +151,12 @@ impl Session {
         payloads: &[Payload],
         flip: bool,
     ) -> Result<(Vec<Outcome>, Device)> {
-        let Self { mut device, mut reception } = self;
+        let Self { mut device, reception, received, load } = self;
+        let Some(mut reception) = reception else {
+            let received = exchange::fetch(desktop, &mut device, &received, load.device, DEVICE_SEED)?;
+            let sent = exchange::send(desktop, &mut device, payloads, MESSAGE, flip)?;
+            return Ok((vec![sent, received], device));
+        };
         // The device begins to send when it has booted: its file comes first, so that neither direction's time is
         // spent on the other, and the pings come while the desktop sends.
         reception.file(desktop, &mut device)?;
@@ -166,7 +195,7 @@ fn table(outcomes: &[Outcome]) -> String {
 fn time_and_rate(moved: &Moved) -> (String, String) {
     match moved.time {
         Some(time) => seconds_and_rate(moved.bytes, time),
-        None => ("–".to_owned(), "–".to_owned()),
+        None => (NO_RATE.to_owned(), NO_RATE.to_owned()),
     }
 }
 
@@ -175,7 +204,7 @@ fn seconds_and_rate(bytes: u64, time: Duration) -> (String, String) {
     let seconds = time.as_secs_f64();
     let shown = if seconds < 0.01 { "<0.01".to_owned() } else { format!("{seconds:.2}") };
     let rate = if bytes < SMALLEST_RATED || time.is_zero() {
-        "–".to_owned()
+        NO_RATE.to_owned()
     } else {
         format!("{:.1}", mebibytes(bytes) / seconds)
     };
@@ -192,9 +221,10 @@ fn footprint(firmware: &Firmware, outcomes: &[Outcome]) -> String {
     for outcome in outcomes {
         let Some(first) = outcome.moved.first() else { continue };
         let (seconds, rate) = seconds_and_rate(outcome.bytes, outcome.time);
+        let rate = if rate == NO_RATE { String::new() } else { format!(", {rate} MiB/s") };
         text += &fact(
             "On the wire",
-            format!("{}: {} bytes in {seconds} s, {rate} MiB/s", first.direction, thousands(outcome.bytes)),
+            format!("{}: {} bytes in {seconds} s{rate}", first.direction, thousands(outcome.bytes)),
         );
     }
     text += &fact("Flash", format!("{} bytes", thousands(size.flash)));
@@ -257,12 +287,12 @@ impl Verdict {
 }
 
 pub(crate) const MESSAGE: &str = "Greetings from the desktop — 你好, device!";
-const NEEDS: &[Need] = &[Need::Target(CORTEX_M3), Need::Qemu];
-const DEVICE_SIZE: u64 = 16 * 1024 * 1024;
 const DEVICE_SEED: u64 = 42;
 const BOOT_LIMIT: Duration = Duration::from_secs(30);
 /// Digits of a digest that are enough to compare by eye.
 const DIGITS: usize = 12;
+/// What is shown where there is none.
+const NO_RATE: &str = "–";
 /// Buffers of QEMU and of the kernel hold some hundred KiB.
 const SMALLEST_RATED: u64 = 1024 * 1024;
 

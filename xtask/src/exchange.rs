@@ -99,7 +99,7 @@ pub(crate) fn send(
     };
     // The first byte, then the start and the end of every payload.
     let marks = [1].into_iter().chain(spans(&layout).flat_map(|span| [span.start, span.end])).collect();
-    let relay = Relay::start(device.address(), Watch { marks, flip })?;
+    let relay = Relay::start(device.address(), Watch { marks, flip, ..Watch::default() })?;
     let expected = Report::of(payloads, message);
     let mut arguments: Vec<OsString> = vec!["send".into(), relay.address().to_string().into()];
     arguments.extend(payloads.iter().map(|payload| payload.path.clone().into_os_string()));
@@ -162,14 +162,18 @@ pub(crate) fn send(
     Ok(outcome)
 }
 
+/// The most bytes that the device takes for the lines of these files and of a message.
+pub(crate) fn longest_answer(payloads: &[Payload]) -> usize {
+    let line = |name: &str| LINE + name.len();
+    payloads.iter().map(|payload| line(&printable(&payload.name))).sum::<usize>() + line("message")
+}
+
 /// The desktop waits for the device to dial it, to send its generated file, and to keep the connection alive.
 pub(crate) struct Reception {
     tej: Tej,
     relay: Relay,
     events: Vec<Event>,
-    folder: PathBuf,
-    size: u64,
-    seed: u64,
+    file: Incoming,
     received: Option<Instant>,
 }
 
@@ -177,15 +181,11 @@ impl Reception {
     /// Listens, with an empty `folder` for what comes. The device is to be booted with [`port`](Self::port), this
     /// size and this seed.
     pub(crate) fn open(desktop: &Desktop<'_>, folder: &Path, size: u64, seed: u64) -> Result<Self> {
-        if folder.exists() {
-            fs::remove_dir_all(folder).with_context(|| format!("cannot empty {}", folder.display()))?;
-        }
-        fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-        let folder = fs::canonicalize(folder)?;
+        let file = Incoming::new(folder, size, seed)?;
         let mut arguments: Vec<OsString> =
             ["recv", "--listen", "127.0.0.1:0", "--frames"].map(OsString::from).into();
         arguments.push((1 + PINGS).to_string().into());
-        arguments.extend(["--dir".into(), folder.clone().into_os_string()]);
+        arguments.extend(["--dir".into(), file.folder.clone().into_os_string()]);
         arguments.extend(["--timeout", PATIENCE_ARGUMENT, "--digest", "--json"].map(OsString::from));
         let mut tej = Tej::start(desktop.tej, arguments)?;
         let address: SocketAddr = match tej.next(START_LIMIT)? {
@@ -196,11 +196,8 @@ impl Reception {
             Next::Quiet => bail!("`tej recv` did not say where it listens"),
             Next::Done => bail!("`tej recv` ended at once"),
         };
-        let layout = FrameLayout::new([(DEVICE_FILE, size)], 0);
-        let file = &layout.files[0];
-        let watch = Watch { marks: vec![1, file.start, file.end], flip: None };
-        let relay = Relay::start(address, watch)?;
-        Ok(Self { tej, relay, events: Vec::new(), folder, size, seed, received: None })
+        let relay = Relay::start(address, Watch { marks: file.marks(), ..Watch::default() })?;
+        Ok(Self { tej, relay, events: Vec::new(), file, received: None })
     }
 
     /// What the device has to dial.
@@ -210,12 +207,12 @@ impl Reception {
 
     /// Waits until the frame with the file has come.
     pub(crate) fn file(&mut self, desktop: &Desktop<'_>, device: &mut Device) -> Result<()> {
-        let work = desktop.screen.transfer("receive", "device → desktop", self.size);
+        let work = desktop.screen.transfer("receive", "device → desktop", self.file.size);
         self.collect(device, |reception| {
-            work.moved(reception.relay.sent().min(reception.size));
+            work.moved(reception.relay.sent().min(reception.file.size));
             reception.received.is_some()
         })?;
-        work.done(&format!("{DEVICE_FILE}, {} bytes", thousands(self.size)));
+        work.done(&format!("{DEVICE_FILE}, {} bytes", thousands(self.file.size)));
         Ok(())
     }
 
@@ -252,21 +249,98 @@ impl Reception {
         let Some((first, pings)) = self.events.split_at_checked(FILE_FRAME_EVENTS) else {
             bail!("`tej recv` ended early, after {:?}", self.events);
         };
+        let (conn, mut outcome) = self.file.verify(first)?;
+        let ping = [Event::FrameStart { conn, status: PING, files: 0 }, empty_message(), Event::FrameEnd];
+        ensure!(
+            pings.chunks(ping.len()).eq(std::iter::repeat_n(&ping[..], PINGS)),
+            "{PINGS} pings on the same connection were to follow, not {pings:?}"
+        );
+        outcome.time_file(&self.relay.passed(), self.received);
+        outcome.bytes = self.relay.sent();
+        Ok(outcome)
+    }
+}
+
+/// Asks a device that has nobody to dial for its generated file.
+pub(crate) fn fetch(
+    desktop: &Desktop<'_>,
+    device: &mut Device,
+    folder: &Path,
+    size: u64,
+    seed: u64,
+) -> Result<Outcome> {
+    let file = Incoming::new(folder, size, seed)?;
+    let relay = Relay::start(device.address(), Watch { returned_marks: file.marks(), ..Watch::default() })?;
+    let mut arguments: Vec<OsString> = vec!["send".into(), relay.address().to_string().into()];
+    arguments.extend(["-m".into(), format!("send size={size} seed={seed}").into()]);
+    arguments.extend(["--dir".into(), file.folder.clone().into_os_string()]);
+    arguments
+        .extend(["--replies", "1", "--timeout", PATIENCE_ARGUMENT, "--json", "--digest"].map(OsString::from));
+
+    let work = desktop.screen.transfer("receive", "device → desktop", size);
+    let mut tej = Tej::start(desktop.tej, arguments)?;
+    let mut watchdog = Watchdog::new();
+    let (mut events, mut received) = (Vec::new(), None);
+    loop {
+        match tej.next(POLL).map_err(|error| device.explain(&error))? {
+            // The request itself.
+            Next::Event(Event::Sent { .. }) => {}
+            Next::Event(event) => {
+                if event == Event::FrameEnd {
+                    received = Some(Instant::now());
+                }
+                events.push(event);
+            }
+            Next::Quiet => {
+                let alive = device.check().and_then(|()| watchdog.feed(relay.returned()));
+                alive.map_err(|error| device.explain(&error.context("receiving from the device")))?;
+            }
+            Next::Done => break,
+        }
+        work.moved(relay.returned().min(size));
+    }
+    work.done(&format!("{DEVICE_FILE}, {} bytes", thousands(size)));
+    let (_, mut outcome) = file.verify(&events).map_err(|error| device.explain(&error))?;
+    outcome.time_file(&relay.returned_passed(), received);
+    outcome.bytes = relay.returned();
+    Ok(outcome)
+}
+
+/// The device's generated file, which is to come into an empty folder.
+struct Incoming {
+    folder: PathBuf,
+    size: u64,
+    seed: u64,
+}
+
+impl Incoming {
+    fn new(folder: &Path, size: u64, seed: u64) -> Result<Self> {
+        if folder.exists() {
+            fs::remove_dir_all(folder).with_context(|| format!("cannot empty {}", folder.display()))?;
+        }
+        fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        Ok(Self { folder: fs::canonicalize(folder)?, size, seed })
+    }
+
+    /// The positions of the frame's first byte and of the file's start and end, for [`Outcome::time_file`].
+    fn marks(&self) -> Vec<u64> {
+        let layout = FrameLayout::new([(DEVICE_FILE, self.size)], 0);
+        let file = &layout.files[0];
+        vec![1, file.start, file.end]
+    }
+
+    /// Holds the frame's events and the file that was stored against what was to come. Gives the number of the
+    /// connection, too.
+    fn verify(&self, frame: &[Event]) -> Result<(u64, Outcome)> {
         let [
             Event::FrameStart { conn, status: 0, files: 1 },
             Event::File { name, size, sha256, path },
             Event::Message { text: Some(text), size: message_size, sha256: message_sha256 },
             Event::FrameEnd,
-        ] = first
+        ] = frame
         else {
-            bail!("the device's frame is not one file and a text with status 0: {first:?}");
+            bail!("the device's frame is not one file and a text with status 0: {frame:?}");
         };
-        let ping =
-            [Event::FrameStart { conn: *conn, status: PING, files: 0 }, empty_message(), Event::FrameEnd];
-        ensure!(
-            pings.chunks(ping.len()).eq(std::iter::repeat_n(&ping[..], PINGS)),
-            "{PINGS} pings on the same connection were to follow, not {pings:?}"
-        );
 
         let expected = payload::digest_of_pattern(self.seed, self.size)?;
         let claim = text
@@ -276,10 +350,10 @@ impl Reception {
         ensure!(names == [DEVICE_FILE], "{} is what {} holds", names.join(", "), self.folder.display());
         let stored = self.folder.join(DEVICE_FILE);
         let (stored_size, stored_sha256) = payload::digest_of(&stored)?;
-        let path = path.as_deref().context("`tej recv` does not say where it put the file")?;
+        let path = path.as_deref().context("`tej` does not say where it put the file")?;
         ensure!(
             fs::canonicalize(path).is_ok_and(|path| path == stored),
-            "`tej recv` says that it put the file at {}",
+            "`tej` says that it put the file at {}",
             path.display()
         );
 
@@ -309,35 +383,37 @@ impl Reception {
         let message_intact = message_problem.is_none();
         let file_intact = problems.is_empty();
         problems.extend(message_problem);
-        let passed = self.relay.passed();
-        let between = |from: usize, to: usize| passed[from].zip(passed[to]).map(|(from, to)| to - from);
-        Ok(Outcome {
-            stack: None,
-            moved: vec![
-                Moved {
-                    what,
-                    direction: Direction::ToDesktop,
-                    bytes: self.size,
-                    time: between(1, 2),
-                    device_sha256: Some(claim.to_owned()),
-                    intact: file_intact,
-                },
-                Moved {
-                    what: What::Message,
-                    direction: Direction::ToDesktop,
-                    bytes: *message_size,
-                    time: None,
-                    device_sha256: None,
-                    intact: message_intact,
-                },
-            ],
-            problems,
-            bytes: self.relay.sent(),
-            time: passed[0]
-                .zip(self.received)
-                .map(|(begun, received)| received.saturating_duration_since(begun))
-                .unwrap_or_default(),
-        })
+        let moved = vec![
+            Moved {
+                what,
+                direction: Direction::ToDesktop,
+                bytes: self.size,
+                time: None,
+                device_sha256: Some(claim.to_owned()),
+                intact: file_intact,
+            },
+            Moved {
+                what: What::Message,
+                direction: Direction::ToDesktop,
+                bytes: *message_size,
+                time: None,
+                device_sha256: None,
+                intact: message_intact,
+            },
+        ];
+        Ok((*conn, Outcome { moved, problems, bytes: 0, time: Duration::ZERO, stack: None }))
+    }
+}
+
+impl Outcome {
+    /// Sets the times of a frame with one file. `passed` are those of [`Incoming::marks`], `received` is the frame's end.
+    fn time_file(&mut self, passed: &[Option<Instant>], received: Option<Instant>) {
+        let [begun, start, end] = passed else { return };
+        if let Some(file) = self.moved.first_mut() {
+            file.time = start.zip(*end).map(|(start, end)| end - start);
+        }
+        let time = begun.zip(received).map(|(begun, received)| received.saturating_duration_since(begun));
+        self.time = time.unwrap_or_default();
     }
 }
 
@@ -552,6 +628,8 @@ const PING: u64 = 2;
 const PINGS: usize = 2;
 /// The events of the frame with the file: its start, the file, the message, its end.
 const FILE_FRAME_EVENTS: usize = 4;
+/// Bytes of a line of the device's answer beside the name: a digest, the longest size, two spaces and the line's end.
+const LINE: usize = 64 + 20 + 3;
 const POLL: Duration = Duration::from_millis(100);
 const START_LIMIT: Duration = Duration::from_secs(10);
 /// Longer than what `tej` is told, so that it has the chance to say itself what it was waiting for.
@@ -627,6 +705,14 @@ mod tests {
             assert!(outcome.moved.iter().all(|moved| moved.intact));
             assert_eq!(outcome.moved.len(), 2);
         }
+    }
+
+    #[test]
+    fn no_answer_is_longer_than_the_longest() {
+        let payloads = [payload("größe.txt", u64::MAX), payload("", u64::MAX)];
+        let report = Report::of(&payloads, "hi");
+        let lines: String = report.entries.iter().map(Entry::line).collect();
+        assert!(lines.len() <= longest_answer(&payloads));
     }
 
     #[test]

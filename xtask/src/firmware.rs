@@ -1,4 +1,4 @@
-//! Building the demo's firmware and reading off it what it occupies.
+//! Building a board's firmware and reading off it what it occupies.
 
 use std::{fs, path::PathBuf};
 
@@ -6,14 +6,16 @@ use anyhow::{Context, Result, ensure};
 use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SectionKind, elf};
 
 use crate::{
+    board::Board,
     cargo,
     screen::Screen,
-    setup::{CORTEX_M0, CORTEX_M3, CORTEX_M7, Tools},
+    setup::{CORTEX_M0, CORTEX_M7, Tools},
     workspace::Workspace,
 };
 
-/// The firmware of the demo's board, built.
+/// The firmware of a board, built.
 pub(crate) struct Firmware {
+    pub(crate) board: &'static Board,
     pub(crate) elf: PathBuf,
     pub(crate) footprint: Footprint,
     /// Warnings in our own code during the build.
@@ -31,20 +33,34 @@ pub(crate) struct Footprint {
     pub(crate) ram: u64,
 }
 
-/// Builds the demo's in the shared bare-metal target directory.
-pub(crate) fn build(workspace: &Workspace, tools: &Tools, screen: &Screen) -> Result<Firmware> {
-    build_for(workspace, tools, screen, BOARD, CORTEX_M3)
-}
-
-/// Builds that of `board` in the same directory.
-pub(crate) fn build_for(
+/// Builds it in the shared bare-metal target directory.
+pub(crate) fn build(
     workspace: &Workspace,
+    board: &'static Board,
     tools: &Tools,
     screen: &Screen,
-    board: &str,
-    target: &str,
 ) -> Result<Firmware> {
-    let folder = workspace.root().join("examples").join(board);
+    let Image { elf, footprint, warnings } = compile(workspace, board.package, board.target, tools, screen)?;
+    Ok(Firmware { board, elf, footprint, warnings })
+}
+
+/// Firmware of any board, built.
+pub(crate) struct Image {
+    elf: PathBuf,
+    pub(crate) footprint: Footprint,
+    /// Warnings in our own code during the build.
+    pub(crate) warnings: usize,
+}
+
+/// Builds the firmware in the folder `package` under `examples/`.
+pub(crate) fn compile(
+    workspace: &Workspace,
+    package: &str,
+    target: &str,
+    tools: &Tools,
+    screen: &Screen,
+) -> Result<Image> {
+    let folder = workspace.root().join("examples").join(package);
     let mut command = tools.bare_metal()?.cargo(workspace, &folder, "build", target);
     command.args(["--release", "--locked"]);
     let work = screen.work("build", "firmware (`core` comes first: a minute or two on a fresh machine)");
@@ -52,8 +68,8 @@ pub(crate) fn build_for(
     let elf = built.program().context("the firmware")?.to_path_buf();
     let footprint =
         Footprint::read(&fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?)?;
-    work.done(&format!("firmware for {board}"));
-    Ok(Firmware { elf, footprint, warnings: built.warnings })
+    work.done(&format!("firmware for {package}"));
+    Ok(Image { elf, footprint, warnings: built.warnings })
 }
 
 impl Footprint {
@@ -98,6 +114,10 @@ pub(crate) fn flash(program: &object::File<'_>) -> u64 {
 
 fn sections(program: &object::File<'_>) -> impl Iterator<Item = Section> {
     program.sections().filter_map(|section| {
+        // What riscv-rt calls sections are the places that are left to them.
+        if section.name().is_ok_and(|name| [".heap", ".stack"].contains(&name)) {
+            return None;
+        }
         let SectionFlags::Elf { sh_flags } = section.flags() else { return None };
         Some(Section {
             allocated: sh_flags & u64::from(elf::SHF_ALLOC) != 0,
@@ -126,10 +146,7 @@ impl Section {
     }
 }
 
-/// The folder under `examples/`.
-pub(crate) const BOARD: &str = "qemu-mps2-an385";
-
-/// The folders there of firmware for boards that no emulator has, with their targets: it is built and never run.
+/// The folders under `examples/` of firmware for boards that no emulator has, with their targets: it is built and never run.
 pub(crate) const HARDWARE: [(&str, &str); 2] = [("rp2040-w5500", CORTEX_M0), ("stm32h7-nucleo", CORTEX_M7)];
 
 #[cfg(test)]

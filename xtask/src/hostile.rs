@@ -46,6 +46,25 @@ impl Attack {
         outcome.and_then(|_| device.check()).map_err(|error| device.explain(&error))
     }
 
+    /// Puts it on a device's UART, and waits for the device to log the typed error, to be left in silence for long enough and
+    /// to begin afresh.
+    pub(crate) fn run_on_line(&self, device: &mut Device) -> Result<()> {
+        let before = device.log().len();
+        let outcome = TcpStream::connect_timeout(&device.address(), LIMIT)
+            .and_then(|mut line| line.write_all(self.bytes))
+            .with_context(|| format!("cannot send {}", self.name))
+            .and_then(|()| {
+                let what = format!("{} after {}", self.errors.join(" or "), self.name);
+                let is_named = |text: &str| {
+                    text.starts_with("line: peer error")
+                        && self.errors.iter().any(|error| text.contains(error))
+                };
+                device.log().wait_for(before, LIMIT, &what, is_named)?;
+                device.await_afresh(before)
+            });
+        outcome.and_then(|_| device.check()).map_err(|error| device.explain(&error))
+    }
+
     fn is_named_in(&self, text: &str, port: u16) -> bool {
         text.strip_prefix(&qemu::connection_from(port)).is_some_and(|text| {
             text.starts_with(':') && self.errors.iter().any(|&error| text.contains(error))
@@ -105,6 +124,9 @@ pub(crate) const ATTACKS: [Attack; 5] = [
         errors: &["ConnectionReset", "Truncated"],
     },
 ];
+
+/// What is on a UART when something went wrong.
+pub(crate) const GARBAGE: [&Attack; 2] = [&ATTACKS[0], &ATTACKS[2]];
 
 /// Sends a frame with the message "hi" and checks the answer.
 fn exchange_greetings(stream: &mut TcpStream) -> Result<()> {

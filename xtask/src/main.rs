@@ -6,6 +6,7 @@
 //! is an independent second opinion.
 
 mod bench;
+mod board;
 mod calls;
 mod cargo;
 mod cases;

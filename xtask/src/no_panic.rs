@@ -227,6 +227,8 @@ fn without_generics(text: &str) -> &str {
     let mut depth = 0_usize;
     for (index, c) in text.char_indices() {
         match c {
+            // The arrow of a function's type.
+            '>' if text[..index].ends_with('-') => continue,
             '<' => depth += 1,
             '>' => depth = depth.saturating_sub(1),
             _ => {}
@@ -305,7 +307,7 @@ mod tests {
     #[test]
     fn public_functions_are_listed() {
         let decoder = "pub struct Decoder<N> {\n    pub offset: u64,\n}\n\n\
-            impl<N: AsRef<[u8]>, L: Borrow<Limits>> Decoder<N, L> {\n    pub const fn new(name: N) -> Self {\n        fn inner() {}\n    }\n\n\
+            impl<N: AsRef<[u8]>, L: Fn() -> Limits> Decoder<N, L> {\n    pub const fn new(name: N) -> Self {\n        fn inner() {}\n    }\n\n\
             \n    /// pub fn not_me()\n    pub(crate) fn secret(&self) {}\n\n    fn private(&self) {}\n}\n\n\
             impl fmt::Display for Decoder {\n    fn fmt(&self) {}\n}\n\n\
             impl<N> Iterator for Decoder<N>\nwhere\n    N: X,\n{\n    type Item = u8;\n\n    fn next(&mut self) {}\n}\n\n\

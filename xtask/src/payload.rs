@@ -24,6 +24,13 @@ pub(crate) struct Payload {
     pub(crate) sha256: String,
 }
 
+/// Sizes of the generated files, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    pub(crate) picture: u64,
+    pub(crate) large: u64,
+}
+
 impl Payload {
     /// Reads and hashes the user's files.
     ///
@@ -48,16 +55,15 @@ impl Payload {
             .collect()
     }
 
-    /// Writes the default files into `folder`, the same ones every time: a text, a binary of a picture's size and one
-    /// of 64 MiB.
-    pub(crate) fn generate(folder: &Path) -> Result<Vec<Self>> {
+    /// Writes the default files into `folder`, the same ones every time: a text and two binaries of these sizes.
+    pub(crate) fn generate(folder: &Path, sizes: Sizes) -> Result<Vec<Self>> {
         fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
         let text = folder.join("letter.txt");
         fs::write(&text, letter()).with_context(|| format!("cannot write {}", text.display()))?;
         let picture = folder.join("picture.bin");
-        write_pattern(&picture, PICTURE, 1)?;
+        write_pattern(&picture, sizes.picture, 1)?;
         let large = folder.join("large.bin");
-        write_pattern(&large, LARGE, 2)?;
+        write_pattern(&large, sizes.large, 2)?;
         Self::read(&[text, picture, large])
     }
 }
@@ -134,7 +140,7 @@ fn write_pattern(path: &Path, size: u64, seed: u64) -> Result<()> {
 /// A few KiB that a person can read.
 fn letter() -> String {
     let mut text = String::from(
-        "Dear Cortex-M3,\n\nthis letter is the first of the files of a frame that is many times larger than all your \
+        "Dear device,\n\nthis letter is the first of the files of a frame that is many times larger than all your \
          memory.\nPlease do not try to keep it. Hash it as it passes, and tell us what you saw.\n\n",
     );
     for line in 1..=64_u64 {
@@ -151,8 +157,6 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-const PICTURE: u64 = 3 * 1024 * 1024 + 4321;
-const LARGE: u64 = 64 * 1024 * 1024;
 const BLOCK: usize = 256 * 1024;
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail};
 use defmt_decoder::{DecodeError, Table};
 
 use crate::{
+    board::{Board, Link},
     log::{EMULATOR, Line, Log},
     process::{self, Guarded},
     workspace,
@@ -22,6 +23,7 @@ use crate::{
 
 /// A board that runs until this is dropped.
 pub(crate) struct Device {
+    board: &'static Board,
     qemu: Guarded,
     log: Arc<Log>,
     address: SocketAddr,
@@ -38,18 +40,26 @@ pub(crate) struct Stack {
 
 /// What the firmware is told when it boots.
 pub(crate) struct Boot<'a> {
+    pub(crate) board: &'static Board,
     pub(crate) qemu: &'a Path,
     pub(crate) elf: &'a Path,
-    /// The port of the desktop's loopback interface that the device dials.
-    pub(crate) peer_port: u16,
-    /// Size of the file that the device generates, in bytes.
-    pub(crate) size: u64,
-    /// The seed it generates it from.
-    pub(crate) seed: u64,
+    /// Whom a board with a network dials.
+    pub(crate) dial: Option<Dial>,
     /// Where the log is kept.
     pub(crate) log_file: &'a Path,
     /// Whether the log is shown too.
     pub(crate) verbose: bool,
+}
+
+/// Whom the device dials, and what it sends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dial {
+    /// The port of the desktop's loopback interface.
+    pub(crate) port: u16,
+    /// Size of the file that the device generates, in bytes.
+    pub(crate) size: u64,
+    /// The seed it generates it from.
+    pub(crate) seed: u64,
 }
 
 impl Device {
@@ -63,8 +73,8 @@ impl Device {
         for _ in 0..PORT_ATTEMPTS {
             let mut device = Self::start(boot, &table)?;
             let awake = device.log.wait_for(0, FIRST_WORDS, "anything at all", |text| !text.is_empty());
-            let lost_the_port =
-                device.log.ended() && device.log.last(|text| text.contains("host forwarding rule")).is_some();
+            let names_a_port = |text: &str| PORT_TAKEN.iter().any(|words| text.contains(words));
+            let lost_the_port = device.log.ended() && device.log.last(names_a_port).is_some();
             if lost_the_port {
                 continue;
             }
@@ -76,7 +86,7 @@ impl Device {
         bail!("the port that was chosen for the device was taken {PORT_ATTEMPTS} times in a row");
     }
 
-    /// Where the desktop reaches the device's listener.
+    /// Where the desktop reaches the device's listener, or the other end of its UART.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -101,11 +111,24 @@ impl Device {
         anyhow::anyhow!("{error:#}\n\n{stopped} last words:\n{lines}")
     }
 
-    /// Waits until the device has dealt with the connection that came from `port`, to which it gives its last word with a
-    /// report of its stack: the peak and the size, in bytes. `from` is a position in the log before that.
+    /// Waits until the device has dealt with the connection that came from `port`, or with a frame on its UART, to which
+    /// it gives its last word with a report of its stack: the peak and the size, in bytes. `from` is a position in the log
+    /// before that.
     pub(crate) fn await_closed(&self, port: u16, from: usize) -> Result<Stack> {
-        let closed = format!("{} closed", connection_from(port));
-        let (_, from) = self.log.wait_for(from, CLOSE_LIMIT, &closed, |text| text.starts_with(&closed))?;
+        match self.board.link {
+            Link::Network { .. } => self.await_stack(&format!("{} closed", connection_from(port)), from),
+            Link::Serial { .. } => self.await_stack("answered a frame", from),
+        }
+    }
+
+    /// Waits until a UART was silent for long enough after a fault, and the device begins afresh.
+    pub(crate) fn await_afresh(&self, from: usize) -> Result<Stack> {
+        self.await_stack("line: silent, so the stream begins afresh", from)
+    }
+
+    /// Waits for a line that starts with `closed`, and for the report behind it.
+    fn await_stack(&self, closed: &str, from: usize) -> Result<Stack> {
+        let (_, from) = self.log.wait_for(from, CLOSE_LIMIT, closed, |text| text.starts_with(closed))?;
         let (line, _) =
             self.log.wait_for(from, CLOSE_LIMIT, "its stack's peak", |text| Stack::parse(text).is_some())?;
         Stack::parse(&line.text).context("a stack report")
@@ -113,17 +136,27 @@ impl Device {
 
     fn start(boot: &Boot<'_>, table: &Arc<Table>) -> Result<Self> {
         let address = free_port()?;
+        let mut semihosting = "enable=on,target=native,arg=tej".to_owned();
+        if let Some(Dial { port, size, seed }) = boot.dial {
+            semihosting += &format!(",arg=peer={GATEWAY}:{port},arg=size={size},arg=seed={seed}");
+        }
+        let mut command = Command::new(boot.qemu);
+        command.arg("-machine").args(boot.board.machine).args(["-display", "none", "-monitor", "none"]);
+        command.args(["-semihosting-config", &semihosting]);
+        match boot.board.link {
+            Link::Network { controller } => {
+                let forward = format!("user,id=n0,hostfwd=tcp:{address}-{GUEST}:{GUEST_PORT}");
+                command.args(["-serial", "none", "-netdev", &forward]).args(controller);
+            }
+            Link::Serial { .. } => {
+                let (host, port) = (address.ip(), address.port());
+                let line = format!("socket,id=line,host={host},port={port},server=on,wait=off,nodelay=on");
+                command.args(["-chardev", &line, "-serial", "chardev:line"]);
+            }
+        }
         let mut qemu = Guarded::spawn(
-            Command::new(boot.qemu)
-                .args(["-machine", "mps2-an385", "-display", "none", "-serial", "none", "-monitor", "none"])
-                .arg("-semihosting-config")
-                .arg(format!(
-                    "enable=on,target=native,arg=tej,arg=peer={GATEWAY}:{},arg=size={},arg=seed={}",
-                    boot.peer_port, boot.size, boot.seed
-                ))
-                .arg("-netdev")
-                .arg(format!("user,id=n0,hostfwd=tcp:{address}-{GUEST}:{GUEST_PORT}"))
-                .args(["-net", "nic,netdev=n0,model=lan9118", "-kernel"])
+            command
+                .arg("-kernel")
                 .arg(boot.elf)
                 .stdin(Stdio::null())
                 .stdout(Stdio::piped())
@@ -145,7 +178,7 @@ impl Device {
             let _ = errors.join();
             recorder.log.end();
         });
-        Ok(Self { qemu, log, address, readers: vec![reader] })
+        Ok(Self { board: boot.board, qemu, log, address, readers: vec![reader] })
     }
 }
 
@@ -236,6 +269,8 @@ fn free_port() -> Result<SocketAddr> {
 const GUEST: &str = "10.0.2.15";
 const GATEWAY: &str = "10.0.2.2";
 const GUEST_PORT: u16 = 7077;
+/// What QEMU says when another program has it: of a network, and of a UART.
+const PORT_TAKEN: [&str; 2] = ["host forwarding rule", "Address already in use"];
 const PORT_ATTEMPTS: usize = 5;
 const FIRST_WORDS: Duration = Duration::from_secs(30);
 /// The device gives a peer that does not end its direction 5 s.
@@ -247,6 +282,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::board::AN385;
 
     #[test]
     fn stack_reports_are_found_in_a_line() {
@@ -301,11 +337,10 @@ mod tests {
 
         fn boot(&self) -> Result<()> {
             let boot = Boot {
+                board: &AN385,
                 qemu: &self.0.join("qemu"),
                 elf: &self.0.join("elf"),
-                peer_port: 1,
-                size: 0,
-                seed: 0,
+                dial: Some(Dial { port: 1, size: 0, seed: 0 }),
                 log_file: &self.0.join("log"),
                 verbose: false,
             };
@@ -361,11 +396,10 @@ mod tests {
     #[test]
     fn a_file_that_is_no_firmware_is_refused_before_qemu_starts() {
         let boot = Boot {
+            board: &AN385,
             qemu: Path::new("/nonexistent/qemu-system-arm"),
             elf: Path::new("/dev/null"),
-            peer_port: 1,
-            size: 0,
-            seed: 0,
+            dial: None,
             log_file: Path::new("/nonexistent/log"),
             verbose: false,
         };

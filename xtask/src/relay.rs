@@ -24,11 +24,13 @@ pub(crate) struct Relay {
     acceptor: Option<JoinHandle<()>>,
 }
 
-/// What to look for in the bytes that the connecting side sends, by position in the stream of the first connection.
+/// What to look for in the bytes of the first connection, by position in its stream.
 #[derive(Default)]
 pub(crate) struct Watch {
-    /// Positions whose passing is timed.
+    /// Positions whose passing is timed in what the connecting side sends.
     pub(crate) marks: Vec<u64>,
+    /// The same in what the target sends.
+    pub(crate) returned_marks: Vec<u64>,
     /// The byte whose lowest bit is flipped.
     pub(crate) flip: Option<u64>,
 }
@@ -44,7 +46,8 @@ impl Relay {
             sent: AtomicU64::new(0),
             returned: AtomicU64::new(0),
             flip: watch.flip,
-            marks: Mutex::new(watch.marks.into_iter().map(|position| (position, None)).collect()),
+            marks: Marks::new(watch.marks),
+            returned_marks: Marks::new(watch.returned_marks),
             port: Mutex::default(),
             open: Mutex::default(),
             stopped: AtomicBool::new(false),
@@ -78,7 +81,12 @@ impl Relay {
 
     /// When all bytes before each of [`Watch::marks`] had been handed to the target.
     pub(crate) fn passed(&self) -> Vec<Option<Instant>> {
-        lock(&self.shared.marks).iter().map(|(_, when)| *when).collect()
+        self.shared.marks.passed()
+    }
+
+    /// The same for [`Watch::returned_marks`].
+    pub(crate) fn returned_passed(&self) -> Vec<Option<Instant>> {
+        self.shared.returned_marks.passed()
     }
 }
 
@@ -101,7 +109,8 @@ struct Shared {
     sent: AtomicU64,
     returned: AtomicU64,
     flip: Option<u64>,
-    marks: Mutex<Vec<(u64, Option<Instant>)>>,
+    marks: Marks,
+    returned_marks: Marks,
     port: Mutex<Option<u16>>,
     open: Mutex<Vec<Weak<TcpStream>>>,
     stopped: AtomicBool,
@@ -137,7 +146,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
                     shared.sent.fetch_add(bytes.len() as u64, Relaxed);
                     shared.flip(watched, position, bytes);
                 };
-                pump(&near, &far, before, |position| shared.mark(watched, position));
+                pump(&near, &far, before, |position| shared.marks.note(watched, position));
             }
         });
         let shared = Arc::clone(shared);
@@ -145,7 +154,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
             let before = |_, bytes: &mut [u8]| {
                 shared.returned.fetch_add(bytes.len() as u64, Relaxed);
             };
-            pump(&far, &near, before, |_| ());
+            pump(&far, &near, before, |position| shared.returned_marks.note(watched, position));
         });
     }
 }
@@ -160,17 +169,30 @@ impl Shared {
             *byte ^= 1;
         }
     }
+}
+
+/// Positions, and when they were passed.
+struct Marks(Mutex<Vec<(u64, Option<Instant>)>>);
+
+impl Marks {
+    fn new(positions: Vec<u64>) -> Self {
+        Self(Mutex::new(positions.into_iter().map(|position| (position, None)).collect()))
+    }
 
     /// All bytes before `position` have been handed on.
-    fn mark(&self, watched: bool, position: u64) {
+    fn note(&self, watched: bool, position: u64) {
         if watched {
             let now = Instant::now();
-            for (mark, when) in lock(&self.marks).iter_mut() {
+            for (mark, when) in lock(&self.0).iter_mut() {
                 if *mark <= position && when.is_none() {
                     *when = Some(now);
                 }
             }
         }
+    }
+
+    fn passed(&self) -> Vec<Option<Instant>> {
+        lock(&self.0).iter().map(|(_, when)| *when).collect()
     }
 }
 
@@ -278,7 +300,8 @@ mod tests {
 
     #[test]
     fn marks_are_timed_in_order_once_passed() {
-        let (relay, mut near, mut far) = pair(Watch { marks: vec![4, 6, 9], flip: None });
+        let (relay, mut near, mut far) =
+            pair(Watch { marks: vec![4, 6, 9], returned_marks: vec![1, 2], flip: None });
         near.write_all(b"1234").unwrap();
         far.read_exact(&mut [0; 4]).unwrap();
         near.write_all(b"56").unwrap();
@@ -288,6 +311,12 @@ mod tests {
         let passed = relay.passed();
         assert!(passed[0].unwrap() < passed[1].unwrap());
         assert_eq!(passed[2], None);
+        far.write_all(b"1").unwrap();
+        drop(far);
+        let mut returned = Vec::new();
+        near.read_to_end(&mut returned).unwrap();
+        let passed = relay.returned_passed();
+        assert!(passed[0].is_some() && passed[1].is_none());
     }
 
     #[test]

@@ -16,6 +16,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
+    board::{self, Emulator},
     cargo::{self, BareMetal},
     coverage::{LLVM_PACKAGE, Llvm},
     process,
@@ -28,7 +29,7 @@ use crate::{
 ///
 /// Lists what it would install and why, and asks. What is looked for: a compiler for microcontrollers with its `core` (a rustup
 /// target that is installed already, else Debian's packages, else you are told the rustup command), its linker, QEMU's
-/// ARM machines, rustfmt and clippy, valgrind, strace, nftables, a virtual environment under target/ with the Python original of the
+/// machines, rustfmt and clippy, valgrind, strace, nftables, a virtual environment under target/ with the Python original of the
 /// protocol, and for the fuzz targets a C++ compiler and, under target/ as well, cargo-fuzz.
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -51,8 +52,8 @@ pub(crate) enum Need {
     Target(&'static str),
     /// The linter for that target.
     TargetLints,
-    /// The emulator of the board.
-    Qemu,
+    /// An emulator of boards.
+    Qemu(&'static Emulator),
     /// rustfmt and clippy.
     Lints,
     /// The Python original of the protocol.
@@ -77,7 +78,7 @@ pub(crate) enum Need {
 #[derive(Default)]
 pub(crate) struct Tools {
     bare_metal: Option<BareMetal>,
-    qemu: Option<PathBuf>,
+    qemu: Vec<(&'static Emulator, PathBuf)>,
     python: Option<PathBuf>,
     solver: Option<PathBuf>,
     valgrind: Option<PathBuf>,
@@ -139,7 +140,8 @@ pub(crate) const EVERYTHING: &[Need] = &[
     Need::Target(CORTEX_M33),
     Need::Target(RISCV32),
     Need::TargetLints,
-    Need::Qemu,
+    Need::Qemu(&board::ARM),
+    Need::Qemu(&board::RISCV),
     Need::Python,
     Need::Valgrind,
     Need::Strace,
@@ -166,8 +168,11 @@ impl Tools {
         self.bare_metal.as_ref().context("the set-up found no compiler for bare metal")
     }
 
-    pub(crate) fn qemu(&self) -> Result<&Path> {
-        self.qemu.as_deref().context("the set-up found no QEMU")
+    pub(crate) fn qemu(&self, emulator: &Emulator) -> Result<&Path> {
+        let found = self.qemu.iter().find(|(found, _)| *found == emulator);
+        found
+            .map(|(_, path)| path.as_path())
+            .with_context(|| format!("the set-up found no {}", emulator.program))
     }
 
     pub(crate) fn python(&self) -> Result<&Path> {
@@ -192,7 +197,8 @@ impl Tools {
         if let Some(bare_metal) = &self.bare_metal {
             parts.push(bare_metal.describe());
         }
-        if let Some(qemu) = &self.qemu {
+        // They come from one source in one version.
+        if let Some((_, qemu)) = self.qemu.first() {
             // "QEMU emulator version 7.2.22 (Debian …)"
             let version = process::answer(Command::new(qemu).arg("--version")).unwrap_or_default();
             parts.push(format!("QEMU {}", version.split_whitespace().nth(3).unwrap_or("?")));
@@ -332,13 +338,13 @@ fn search(workspace: &Workspace, needs: &[Need]) -> (Tools, Vec<Missing>) {
             });
         }
     }
-    if needs.contains(&Need::Qemu) {
-        tools.qemu = process::find_in_path("qemu-system-arm");
-        if tools.qemu.is_none() {
-            missing.push(Missing {
-                remedy: Remedy::Debian { packages: vec!["qemu-system-arm"], instead: None },
-                reason: "the emulated board: a Cortex-M3 with Ethernet that the firmware boots on",
-            });
+    for emulator in emulators_in(needs) {
+        match process::find_in_path(emulator.program) {
+            Some(path) => tools.qemu.push((emulator, path)),
+            None => missing.push(Missing {
+                remedy: Remedy::Debian { packages: vec![emulator.package], instead: None },
+                reason: emulator.reason,
+            }),
         }
     }
     for (need, packages, place, found) in [
@@ -410,6 +416,15 @@ fn search(workspace: &Workspace, needs: &[Need]) -> (Tools, Vec<Missing>) {
         }
     }
     (tools, missing)
+}
+
+/// Each once.
+fn emulators_in(needs: &[Need]) -> BTreeSet<&'static Emulator> {
+    let emulators = needs.iter().filter_map(|need| match need {
+        Need::Qemu(emulator) => Some(*emulator),
+        _ => None,
+    });
+    emulators.collect()
 }
 
 /// Each once, in the order of their first mention.
@@ -745,6 +760,13 @@ mod tests {
         let other = Tool { version: "0", ..tool::FUZZ };
         let needs = [Need::Cxx, Need::Tool(tool::FUZZ), Need::Tool(other), Need::Tool(tool::FUZZ)];
         assert_eq!(tools_in(&needs), [tool::FUZZ, other]);
+    }
+
+    #[test]
+    fn each_emulator_is_looked_for_once() {
+        let needs = [&board::ARM, &board::RISCV, &board::ARM].map(Need::Qemu);
+        let packages: Vec<_> = emulators_in(&needs).into_iter().map(|emulator| emulator.package).collect();
+        assert_eq!(packages, ["qemu-system-arm", "qemu-system-misc"]);
     }
 
     #[test]

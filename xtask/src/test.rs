@@ -11,7 +11,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use console::style;
 
 use crate::{
-    bench, cargo, cases,
+    bench,
+    board::{self, AN385, BOARDS, Board, Link},
+    cargo, cases,
     demo::{MESSAGE, Session},
     exchange::{self, Desktop, Direction, Outcome, Problem, What},
     firmware::{self, Firmware},
@@ -20,7 +22,7 @@ use crate::{
     process,
     qemu::{Device, Stack},
     screen::{self, Screen},
-    setup::{self, CORTEX_M0, CORTEX_M3, CORTEX_M7, Consent, Need, RISCV32, Tools},
+    setup::{self, CORTEX_M0, CORTEX_M3, CORTEX_M7, CORTEX_M33, Consent, Need, RISCV32, Tools},
     size,
     table::{Cell, Column, Table, thousands},
     tej, versions,
@@ -71,7 +73,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         workspace,
         screen: Screen::new(options.verbose),
         tools: OnceCell::new(),
-        firmware: OnceCell::new(),
+        firmware: BOARDS.map(|_| OnceCell::new()),
     };
     let mut results = vec![bench.attempt(SET_UP, SET_UP_CHECKS, || {
         let tools = setup::prepare(workspace, &needs, &options.consent, &bench.screen)?;
@@ -163,8 +165,13 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "firmware",
-        checks: "the demo's firmware builds without a warning",
-        needs: &[Need::Target(CORTEX_M3)],
+        checks: "each board's firmware builds without a warning",
+        needs: &[
+            Need::Target(CORTEX_M3),
+            Need::Target(CORTEX_M33),
+            Need::Target(CORTEX_M0),
+            Need::Target(RISCV32),
+        ],
         run: firmware,
     },
     Step {
@@ -173,8 +180,10 @@ const STEPS: &[Step] = &[
         needs: &[
             Need::Lints,
             Need::Target(CORTEX_M3),
+            Need::Target(CORTEX_M33),
             Need::Target(CORTEX_M0),
             Need::Target(CORTEX_M7),
+            Need::Target(RISCV32),
             Need::TargetLints,
         ],
         run: boards,
@@ -187,8 +196,15 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "exchange",
-        checks: "files and messages cross both ways between desktop and emulated device",
-        needs: &[Need::Target(CORTEX_M3), Need::Qemu],
+        checks: "files and messages cross both ways between desktop and each emulated device",
+        needs: &[
+            Need::Target(CORTEX_M3),
+            Need::Target(CORTEX_M33),
+            Need::Target(CORTEX_M0),
+            Need::Target(RISCV32),
+            Need::Qemu(&board::ARM),
+            Need::Qemu(&board::RISCV),
+        ],
         run: exchange,
     },
     Step {
@@ -204,7 +220,8 @@ struct Bench<'a> {
     workspace: &'a Workspace,
     screen: Screen,
     tools: OnceCell<Tools>,
-    firmware: OnceCell<Firmware>,
+    /// In the order of [`BOARDS`].
+    firmware: [OnceCell<Firmware>; BOARDS.len()],
 }
 
 struct Attempt {
@@ -233,12 +250,14 @@ impl Bench<'_> {
     }
 
     /// Built once, by the first step that needs it.
-    fn firmware(&self) -> Result<&Firmware> {
-        if let Some(firmware) = self.firmware.get() {
+    fn firmware(&self, board: &'static Board) -> Result<&Firmware> {
+        let position = BOARDS.iter().position(|known| *known == board);
+        let place = position.map(|position| &self.firmware[position]).context("an unknown board")?;
+        if let Some(firmware) = place.get() {
             return Ok(firmware);
         }
-        let firmware = firmware::build(self.workspace, self.tools()?, &self.screen)?;
-        Ok(self.firmware.get_or_init(|| firmware))
+        let firmware = firmware::build(self.workspace, board, self.tools()?, &self.screen)?;
+        Ok(place.get_or_init(|| firmware))
     }
 
     /// A cargo command for the whole workspace.
@@ -401,16 +420,24 @@ fn extreme_feature_sets(features: &[String]) -> Vec<String> {
 }
 
 fn firmware(bench: &Bench<'_>) -> Result<()> {
-    let firmware = bench.firmware()?;
-    ensure!(firmware.warnings == 0, "{} warnings", firmware.warnings);
-    let size = firmware.footprint;
-    ensure!(
-        size.ram <= RAM_LIMIT,
-        "the firmware's memory map grants {} bytes of RAM, more than {}",
-        thousands(size.ram),
-        thousands(RAM_LIMIT)
-    );
-    println!("  flash {} bytes, static RAM {} bytes", thousands(size.flash), thousands(size.static_ram));
+    for board in BOARDS {
+        let firmware = bench.firmware(board)?;
+        ensure!(firmware.warnings == 0, "{} warnings for {}", firmware.warnings, board.name);
+        let size = firmware.footprint;
+        ensure!(
+            size.ram <= board.ram,
+            "the memory map of {} grants {} bytes of RAM, more than {}",
+            board.package,
+            thousands(size.ram),
+            thousands(board.ram)
+        );
+        println!(
+            "  {}: flash {} bytes, static RAM {} bytes",
+            board.name,
+            thousands(size.flash),
+            thousands(size.static_ram)
+        );
+    }
     Ok(())
 }
 
@@ -419,11 +446,19 @@ fn firmware(bench: &Bench<'_>) -> Result<()> {
 fn boards(bench: &Bench<'_>) -> Result<()> {
     let bare_metal = bench.tools()?.bare_metal()?;
     for folder in bench.workspace.board_crates()? {
-        let target = firmware::HARDWARE.iter().find(|(board, _)| folder.ends_with(board));
-        let target = target.map_or(CORTEX_M3, |(_, target)| target);
+        let hardware = firmware::HARDWARE.iter().find(|(board, _)| folder.ends_with(board));
+        let board = BOARDS.iter().find(|board| folder.ends_with(board.package));
+        // Those that several boards share are linted for one of them.
+        let target = match (hardware, board) {
+            (Some((_, target)), _) => target,
+            (None, Some(board)) => board.target,
+            (None, None) if folder.ends_with("virt") => RISCV32,
+            (None, None) => CORTEX_M3,
+        };
         let for_board = || {
             let mut command = bare_metal.cargo(bench.workspace, &folder, "clippy", target);
-            command.arg("--locked");
+            // As the firmware is built, so that `core` is checked once for each target.
+            command.args(["--locked", "--release"]);
             command
         };
         if folder.join("src").join("lib.rs").is_file() {
@@ -438,8 +473,8 @@ fn boards(bench: &Bench<'_>) -> Result<()> {
             process::run(&mut host("test"))?;
             document(host("doc"))?;
         } else {
-            // The steps that build it do so without them.
-            process::run(for_board().args(["--release", "--all-features"]).args(DENY_WARNINGS))?;
+            // The steps that build it do so without its features.
+            process::run(for_board().arg("--all-features").args(DENY_WARNINGS))?;
         }
     }
     let mut measured = bare_metal.cargo(bench.workspace, &size::folder(bench.workspace), "clippy", CORTEX_M3);
@@ -449,7 +484,7 @@ fn boards(bench: &Bench<'_>) -> Result<()> {
 /// Firmware that nothing here can run.
 fn hardware(bench: &Bench<'_>) -> Result<()> {
     for (board, target) in firmware::HARDWARE {
-        let firmware = firmware::build_for(bench.workspace, bench.tools()?, &bench.screen, board, target)?;
+        let firmware = firmware::compile(bench.workspace, board, target, bench.tools()?, &bench.screen)?;
         ensure!(firmware.warnings == 0, "{} warnings in {board}", firmware.warnings);
         let size = firmware.footprint;
         ensure!(
@@ -468,21 +503,30 @@ fn hardware(bench: &Bench<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The demo's exchange, a damaged one, strangers, and a good one again, all on one boot.
 fn exchange(bench: &Bench<'_>) -> Result<()> {
-    let firmware = bench.firmware()?;
     let tej = tej::build(bench.workspace, &bench.screen)?;
     let desktop = Desktop { tej: &tej, screen: &bench.screen };
-    let payloads = Payload::generate(&bench.workspace.demo().join("files"))?;
+    for board in BOARDS {
+        let begun = Instant::now();
+        exchange_with(bench, &desktop, board).with_context(|| format!("with {}", board.name))?;
+        bench.screen.note("checked", &format!("{} in {}", board.name, screen::seconds(begun.elapsed())));
+    }
+    Ok(())
+}
 
-    let session = Session::open(bench.workspace, bench.tools()?, firmware, &desktop)?;
-    let (outcomes, mut device) = session.run(&desktop, &payloads, false)?;
+/// The demo's exchange, a damaged one, strangers, and a good one again, all on one boot.
+fn exchange_with(bench: &Bench<'_>, desktop: &Desktop<'_>, board: &'static Board) -> Result<()> {
+    let firmware = bench.firmware(board)?;
+    let payloads = Payload::generate(&bench.workspace.demo().join("files"), board.check.files)?;
+
+    let session = Session::open(bench.workspace, bench.tools()?, firmware, desktop, board.check)?;
+    let (outcomes, mut device) = session.run(desktop, &payloads, false)?;
     for outcome in &outcomes {
         expect_intact(&device, outcome)?;
     }
     bench.screen.note("checked", "both directions: every name, size and digest agrees");
 
-    let damaged = exchange::send(&desktop, &mut device, &payloads, MESSAGE, true)?;
+    let damaged = exchange::send(desktop, &mut device, &payloads, MESSAGE, true)?;
     expect_flip_noticed(&payloads, &damaged).map_err(|error| device.explain(&error))?;
     bench.screen.note("checked", "one flipped bit: noticed, and nothing else was wrong");
 
@@ -490,9 +534,18 @@ fn exchange(bench: &Bench<'_>) -> Result<()> {
     let small = small_files(&small)?;
     // The peak only grows, so the last report is the one that counts.
     let mut last = damaged.stack;
-    for attack in &hostile::ATTACKS {
-        attack.run(&mut device)?;
-        let outcome = exchange::send(&desktop, &mut device, &small, MESSAGE, false)?;
+    let attacks: Vec<_> = match board.link {
+        // What they show is the shared code's doing: one of each kind for one board, and for the others one.
+        Link::Network { .. } if board == &AN385 => hostile::ATTACKS.iter().collect(),
+        Link::Network { .. } => hostile::ATTACKS.iter().take(1).collect(),
+        Link::Serial { .. } => hostile::GARBAGE.to_vec(),
+    };
+    for attack in attacks {
+        match board.link {
+            Link::Network { .. } => attack.run(&mut device)?,
+            Link::Serial { .. } => attack.run_on_line(&mut device)?,
+        }
+        let outcome = exchange::send(desktop, &mut device, &small, MESSAGE, false)?;
         expect_intact(&device, &outcome)?;
         last = outcome.stack;
         bench.screen.note("checked", &format!("{}: named, and the next one was served", attack.name));
@@ -508,11 +561,11 @@ fn exchange(bench: &Bench<'_>) -> Result<()> {
         thousands(STACK_BUDGET)
     );
     ensure!(
-        size.static_ram + peak <= RAM_LIMIT.min(size.ram),
+        size.static_ram + peak <= board.ram.min(size.ram),
         "{} bytes of variables and {} of stack exceed the {} bytes of RAM",
         thousands(size.static_ram),
         thousands(peak),
-        thousands(RAM_LIMIT.min(size.ram))
+        thousands(board.ram.min(size.ram))
     );
     bench.screen.note(
         "checked",
@@ -597,8 +650,6 @@ const DEVICE_CRATES: [(&str, &str); 3] = [
 const HOST_FEATURES: [&str; 2] = ["default", "std"];
 /// The feature of the tests that need Python.
 const INTEROP_FEATURE: &str = "tej-std/interop";
-/// What the demo's device may have.
-const RAM_LIMIT: u64 = 128 * 1024;
 /// What the device's stack may grow to: more than three times the 2.4 KiB of today, so that another compiler may lay it
 /// out differently, and under a tenth of what the variables leave to it. A buffer for packets that lands on the stack, or
 /// a future that is moved over it, exceeds this.

@@ -2,36 +2,28 @@
 
 use core::borrow::Borrow;
 use core::convert::Infallible;
-use core::fmt::Write as _;
 use core::future::pending;
 use core::pin::pin;
 
 use embassy_futures::select::{Either, select};
 use embassy_time::{Duration, Instant, Timer};
 use embedded_io_async::{Read, Write};
-use heapless::String;
-use sha2::{Digest, Sha256};
 use tej_core::io::{FrameReader, FrameWriter, WriteError};
-use tej_core::{KeepAlive, KeepAliveAction, KeepAliveConfig, Limits, Status};
+use tej_core::{KeepAlive, KeepAliveAction, KeepAliveConfig, Limits};
 
 use crate::fmt::info;
-use crate::hex::Hex;
-use crate::{Error, Pattern};
+use crate::{Error, GeneratedFile};
 
 /// A device that has a file for whoever it is connected to.
 ///
-/// It sends one frame of status 0 with the file `device.bin`, the first `size` bytes of [`Pattern`] from `seed`, and the
-/// message `seed=<n> size=<n> sha256=<64 lower-case hex digits>`. The file is made in the writer's staging buffer and
-/// is nowhere whole, so it may be far larger than the memory. Afterwards pings keep the connection alive.
+/// It sends one frame, the [`GeneratedFile`]'s. Afterwards pings keep the connection alive.
 ///
 /// Whatever the peer sends is received at the same time and discarded, so two peers that both push get there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct DeviceFile {
-    /// The seed of the file.
-    pub seed: u64,
-    /// Bytes of the file.
-    pub size: u64,
+    /// What it has.
+    pub file: GeneratedFile,
     /// A ping is sent so long after the last frame; `None` for no pings.
     pub ping_interval: Option<Duration>,
     /// A peer from which nothing comes for so long is given up. `None` for one that may have nothing to say, such as a
@@ -70,7 +62,7 @@ impl DeviceFile {
     {
         let mut receive = pin!(self.receive(reader));
         let peer_has_ended = {
-            let mut send = pin!(self.send(writer));
+            let mut send = pin!(self.file.send(writer));
             match select(receive.as_mut(), send.as_mut()).await {
                 Either::First(received) => {
                     received?;
@@ -91,38 +83,6 @@ impl DeviceFile {
             Either::Second(Err(error)) => Err(error.into()),
             Either::Second(Ok(never)) => match never {},
         }
-    }
-
-    async fn send<W, S>(&self, writer: &mut FrameWriter<W, S>) -> Result<(), WriteError<W::Error>>
-    where
-        W: Write,
-        S: AsRef<[u8]> + AsMut<[u8]>,
-    {
-        let mut pattern = Pattern::new(self.seed);
-        let mut hash = Sha256::new();
-        writer.start_frame(Status::ZERO, 1).await?;
-        writer.start_file(NAME, self.size).await?;
-        while writer.encoder().payload_remaining() > 0 {
-            let space = writer.payload_space().await?;
-            pattern.fill(space);
-            hash.update(&*space);
-            let n = space.len();
-            writer.commit_payload(n)?;
-        }
-        let message = self.message(hash);
-        writer.start_message(message.len() as u64).await?;
-        writer.write_payload(message.as_bytes()).await?;
-        writer.push().await?;
-        info!("sent device.bin: {} bytes", self.size);
-        Ok(())
-    }
-
-    fn message(&self, hash: Sha256) -> String<MESSAGE> {
-        let mut message = String::new();
-        let Self { seed, size, .. } = self;
-        let fits = write!(message, "seed={seed} size={size} sha256={}", Hex(&hash.finalize())).is_ok();
-        debug_assert!(fits, "MESSAGE is too small");
-        message
     }
 
     async fn ping<W, S>(&self, writer: &mut FrameWriter<W, S>) -> Result<Infallible, WriteError<W::Error>>
@@ -192,25 +152,4 @@ async fn silence(watch: &KeepAlive) {
 /// The clock of [`KeepAlive`].
 fn now() -> u64 {
     Instant::now().as_ticks()
-}
-
-const NAME: &[u8] = b"device.bin";
-/// Bytes of the longest message: its words, two numbers of 20 digits and a digest of 64.
-const MESSAGE: usize = "seed= size= sha256=".len() + 20 + 20 + 64;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_longest_message_fits() {
-        let longest = DeviceFile { seed: u64::MAX, size: u64::MAX, ping_interval: None, idle_timeout: None };
-        let message = longest.message(Sha256::new());
-        assert_eq!(
-            message,
-            "seed=18446744073709551615 size=18446744073709551615 \
-             sha256=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-        );
-        assert_eq!(message.len(), MESSAGE);
-    }
 }

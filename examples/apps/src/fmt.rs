@@ -7,8 +7,8 @@ macro_rules! info {
 
 #[cfg(feature = "defmt")]
 #[cfg_attr(
-    not(feature = "embassy-net"),
-    expect(unused_macros, reason = "only `tcp` has something to warn of")
+    not(any(feature = "blocking", feature = "embassy-net")),
+    expect(unused_macros, reason = "nothing has something to warn of")
 )]
 macro_rules! warning {
     ($($arg:tt)*) => { ::defmt::warn!($($arg)*) };
@@ -22,13 +22,13 @@ macro_rules! info {
 
 #[cfg(not(feature = "defmt"))]
 #[cfg_attr(
-    not(feature = "embassy-net"),
-    expect(unused_macros, reason = "only `tcp` has something to warn of")
+    not(any(feature = "blocking", feature = "embassy-net")),
+    expect(unused_macros, reason = "nothing has something to warn of")
 )]
 macro_rules! warning {
     ($format:literal $(, $arg:expr)* $(,)?) => {{ $( let _ = &$arg; )* }};
 }
 
 pub(crate) use info;
-#[cfg(feature = "embassy-net")]
+#[cfg(any(feature = "blocking", feature = "embassy-net"))]
 pub(crate) use warning;

@@ -6,9 +6,11 @@
 //! - [`DeviceFile`] sends a generated file, which the receiver can verify from its seed, and then pings.
 //! - [`hardware_address`] makes an Ethernet address for a board that was not given one.
 //! - [`tcp`] (feature `embassy-net`, on by default) runs either for ever over embassy-net.
+//! - [`LineServer`] does the work of both over a line that blocks and has no connections, such as a UART.
 //!
-//! They take tej-core's `FrameReader` and `FrameWriter` over any `embedded_io_async` transport. No allocator; what they
-//! need beside their small state is given to them.
+//! The first two take tej-core's `FrameReader` and `FrameWriter` over any `embedded_io_async` transport (feature `async`), the
+//! last one takes an `embedded_io` transport (feature `blocking`). What they say and make is decided once, without I/O. No
+//! allocator; what they need beside their small state is given to them.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -17,20 +19,39 @@
 #[cfg(test)]
 use tej_testkit as _;
 
+#[cfg(any(feature = "async", feature = "blocking"))]
 mod fmt;
 
+mod arguments;
+#[cfg(feature = "async")]
 mod device_file;
+#[cfg(feature = "async")]
 mod digest_server;
 mod error;
+#[cfg(any(feature = "async", feature = "blocking"))]
+mod generated_file;
 mod hardware_address;
+#[cfg(any(feature = "async", feature = "blocking"))]
 mod hex;
+#[cfg(feature = "blocking")]
+mod line_server;
 mod pattern;
+#[cfg(any(feature = "async", feature = "blocking"))]
 mod printable;
+#[cfg(any(feature = "async", feature = "blocking"))]
+mod report;
 #[cfg(feature = "embassy-net")]
 pub mod tcp;
 
+pub use arguments::{ArgumentError, Arguments, Problem};
+#[cfg(feature = "async")]
 pub use device_file::DeviceFile;
+#[cfg(feature = "async")]
 pub use digest_server::DigestServer;
 pub use error::Error;
+#[cfg(any(feature = "async", feature = "blocking"))]
+pub use generated_file::GeneratedFile;
 pub use hardware_address::hardware_address;
+#[cfg(feature = "blocking")]
+pub use line_server::LineServer;
 pub use pattern::Pattern;

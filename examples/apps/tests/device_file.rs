@@ -7,7 +7,7 @@ use embassy_time::{Duration, Timer, with_timeout};
 use embedded_io_adapters::tokio_1::FromTokio;
 use embedded_io_async::Write;
 use sha2::{Digest, Sha256};
-use tej_apps::{DeviceFile, Error};
+use tej_apps::{DeviceFile, Error, GeneratedFile};
 use tej_core::io::{FrameReader, FrameWriter, ReadError};
 use tej_core::{DecodeErrorKind, Decoder, Limits};
 use tej_testkit::{Frame, block_on, bytes, receive, send};
@@ -16,7 +16,7 @@ use tokio::io::{AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
 #[test]
 fn the_file_is_the_pattern_and_the_message_says_so() {
     for size in [0usize, 1, 7, 8, 9, 100_003] {
-        let file = DeviceFile { seed: 1_234_567, size: size as u64, ..QUIET };
+        let file = DeviceFile { file: GeneratedFile { seed: 1_234_567, size: size as u64 }, ..QUIET };
         let (result, frame) =
             with_peer(file, 256, async |mut reader, _writer| receive(&mut reader).await.unwrap());
         // The peer hung up after the frame, which is no error.
@@ -47,7 +47,7 @@ fn pings_follow_the_file_until_the_peer_closes() {
 
 #[test]
 fn two_peers_that_both_push_first_get_there() {
-    let file = DeviceFile { size: 200_000, ..QUIET };
+    let file = DeviceFile { file: GeneratedFile { size: 200_000, ..QUIET.file }, ..QUIET };
     let pushed = Frame::file("push", bytes(1, 200_000));
     let (result, frame) = with_peer(file, 64, async |mut reader, mut writer| {
         // All of it before the first read; the pipe holds 64 bytes.
@@ -55,7 +55,7 @@ fn two_peers_that_both_push_first_get_there() {
         receive(&mut reader).await.unwrap().unwrap()
     });
     assert!(result.is_ok(), "{result:?}");
-    assert!(frame.files[0].1 == splitmix64(QUIET.seed, 200_000));
+    assert!(frame.files[0].1 == splitmix64(QUIET.file.seed, 200_000));
 }
 
 #[test]
@@ -74,7 +74,11 @@ fn a_peer_that_only_receives_is_not_given_up_without_an_idle_timeout() {
 
 #[test]
 fn a_peer_that_ends_its_direction_at_once_still_gets_the_whole_file() {
-    let file = DeviceFile { size: 100_000, ping_interval: Some(Duration::from_millis(1)), ..QUIET };
+    let file = DeviceFile {
+        file: GeneratedFile { size: 100_000, ..QUIET.file },
+        ping_interval: Some(Duration::from_millis(1)),
+        ..QUIET
+    };
     let (result, frames) = with_peer(file, 64, async |mut reader, writer| {
         writer.into_parts().0.into_inner().shutdown().await.unwrap();
         let frame = receive(&mut reader).await.unwrap().unwrap();
@@ -82,7 +86,7 @@ fn a_peer_that_ends_its_direction_at_once_still_gets_the_whole_file() {
         (frame, receive(&mut reader).await.unwrap())
     });
     assert!(result.is_ok(), "{result:?}");
-    assert!(frames.0.files[0].1 == splitmix64(QUIET.seed, 100_000));
+    assert!(frames.0.files[0].1 == splitmix64(QUIET.file.seed, 100_000));
     assert_eq!(frames.1, None);
 }
 
@@ -127,7 +131,7 @@ fn a_fault_of_the_peer_is_typed() {
 
 #[test]
 fn a_peer_that_hangs_up_in_the_middle_is_an_error() {
-    let file = DeviceFile { size: 100_000, ..QUIET };
+    let file = DeviceFile { file: GeneratedFile { size: 100_000, ..QUIET.file }, ..QUIET };
     let (result, ()) = with_peer(file, 64, async |mut reader, writer| {
         reader.next().await.unwrap();
         drop((reader, writer));
@@ -136,7 +140,8 @@ fn a_peer_that_hangs_up_in_the_middle_is_an_error() {
 }
 
 /// Some file, no pings, no idle timeout.
-const QUIET: DeviceFile = DeviceFile { seed: 42, size: 1000, ping_interval: None, idle_timeout: None };
+const QUIET: DeviceFile =
+    DeviceFile { file: GeneratedFile { seed: 42, size: 1000 }, ping_interval: None, idle_timeout: None };
 
 type Reader = FrameReader<FromTokio<ReadHalf<DuplexStream>>, Vec<u8>>;
 type Writer = FrameWriter<FromTokio<WriteHalf<DuplexStream>>, Vec<u8>>;

@@ -8,7 +8,7 @@ use embassy_net::tcp::TcpSocket;
 use embassy_time::Duration;
 use embedded_io_async::Write;
 use sha2::{Digest, Sha256};
-use tej_apps::{DeviceFile, DigestServer, Pattern, tcp};
+use tej_apps::{DeviceFile, DigestServer, GeneratedFile, Pattern, tcp};
 use tej_embassy::{Backoff, Buffers, Config, Dialer, Listener};
 use tej_testkit::{Frame, THERE, bytes, leak, on_two_stacks, receive, send};
 
@@ -60,8 +60,7 @@ fn the_dialer_sends_its_file_again_after_every_lost_connection() {
     on_two_stacks(async |here, there, _| {
         let connections = Cell::new(0);
         let file = DeviceFile {
-            seed: 9,
-            size: 200_000,
+            file: GeneratedFile { seed: 9, size: 200_000 },
             ping_interval: Some(Duration::from_millis(5)),
             idle_timeout: None,
         };

@@ -5,17 +5,16 @@
 //!
 //! - [`lan9118`]: the Ethernet controller, as an [`embassy_net_driver::Driver`].
 //! - [`cmsdk_timer`]: two CMSDK APB timers, as an [`embassy_time_driver::Driver`].
-//! - `stack`: how deep the stack has been. On the target only.
-//! - [`semihosting`]: the command line, the time and the exit of the emulator or debugger outside.
-//! - [`arguments`]: what that command line says. No hardware in it.
+//! - `interrupts`: the vector table, and the interrupt controller. On the target only.
+//! - `image`: all of them brought up. On the target only.
 //!
-//! It was run on QEMU's `mps2-an385`. The LAN9118 driver keeps to the data sheet where QEMU's model does not
-//! care (FIFO room, receive errors, duplex), but no physical board has run it.
+//! It was run on QEMU's `mps2-an385` and `mps2-an505`. The LAN9118 driver keeps to the data sheet where QEMU's model does
+//! not care (FIFO room, receive errors, duplex), but no physical board has run it.
 #![cfg_attr(not(test), no_std)]
 
-pub mod arguments;
 pub mod cmsdk_timer;
-pub mod lan9118;
-pub mod semihosting;
 #[cfg(target_os = "none")]
-pub mod stack;
+pub mod image;
+#[cfg(target_os = "none")]
+pub mod interrupts;
+pub mod lan9118;

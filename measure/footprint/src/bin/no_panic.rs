@@ -10,7 +10,7 @@
 
 use core::{borrow::Borrow, error::Error};
 
-use embedded_io::{Error as _, ErrorKind, ErrorType, Read, Write};
+use embedded_io::{Error as _, ErrorKind, ErrorType, Read, ReadReady, Write};
 use footprint::{
     buffer,
     opaque::{any, bytes, hidden, planted, seen},
@@ -18,7 +18,7 @@ use footprint::{
 use tej_core::{
     DecodeErrorKind, Decoder, DefaultLimits, EncodeError, Encoder, Event, File, Files, Frame, KeepAlive,
     KeepAliveConfig, Limits, OwnedFrame, Status,
-    io::{DecodeBuffer, EncodeBuffer, Interrupted, ReadError, WriteError, blocking},
+    io::{DecodeBuffer, EncodeBuffer, IdleGap, Interrupted, ReadError, WriteError, blocking},
 };
 
 #[unsafe(no_mangle)]
@@ -35,6 +35,7 @@ extern "C" fn main() -> ! {
     decode_buffer();
     encode_buffer();
     reader();
+    idle_gap();
     writer();
     errors();
     planted();
@@ -135,6 +136,7 @@ fn decode_buffer() {
     seen(DecodeBuffer::poll_lent(hidden(buffer), bytes(), |event| seen(event)));
     seen(DecodeBuffer::space(hidden(buffer)));
     DecodeBuffer::filled(hidden(buffer), any(0));
+    seen(DecodeBuffer::frame(hidden(buffer)));
     seen(DecodeBuffer::payload_unread(hidden(buffer)));
     seen(DecodeBuffer::advance_payload(hidden(buffer), any(0)));
     seen(DecodeBuffer::bytes_mut(hidden(buffer)));
@@ -153,6 +155,9 @@ fn encode_buffer() {
     seen(EncodeBuffer::stage(hidden(buffer), hidden(&mut piece)));
     seen(EncodeBuffer::pending(hidden(buffer), bytes()));
     EncodeBuffer::advance(hidden(buffer), any(0), hidden(&mut piece));
+    seen(EncodeBuffer::stage_message(hidden(buffer), any(Status::ZERO), bytes()));
+    seen(EncodeBuffer::free(hidden(buffer)));
+    seen(EncodeBuffer::stage_mut(hidden(buffer)));
     seen(EncodeBuffer::is_full(hidden(buffer)));
     seen(EncodeBuffer::space(hidden(buffer)));
     seen(EncodeBuffer::commit(hidden(buffer), any(0)));
@@ -174,6 +179,13 @@ fn reader() {
     seen(blocking::FrameReader::into_parts(reader));
 }
 
+fn idle_gap() {
+    let mut line = IdleGap::new(Liar, any(0), || any(0));
+    seen(IdleGap::read(hidden(&mut line), any(&mut buffer!(64)[..])));
+    seen(IdleGap::skip(hidden(&mut line)));
+    seen(IdleGap::line_mut(hidden(&mut line)));
+}
+
 fn writer() {
     let mut owned = blocking::FrameWriter::new(Liar, any(&mut buffer!(64)[..]));
     let writer = &mut owned;
@@ -186,6 +198,10 @@ fn writer() {
     seen(blocking::FrameWriter::payload_io(hidden(writer)));
     seen(blocking::FrameWriter::pass_payload(hidden(writer), any(0)));
     seen(blocking::FrameWriter::send_message(hidden(writer), any(Status::ZERO), bytes()));
+    seen(blocking::FrameWriter::feed_message(hidden(writer), any(Status::ZERO), bytes()));
+    seen(blocking::FrameWriter::stage_message(hidden(writer), any(Status::ZERO), bytes()));
+    seen(blocking::FrameWriter::stage_free(hidden(writer)));
+    seen(blocking::FrameWriter::stage_mut(hidden(writer)));
     seen(blocking::FrameWriter::send_ping(hidden(writer)));
     seen(blocking::FrameWriter::push(hidden(writer)));
     seen(blocking::FrameWriter::flush(hidden(writer)));
@@ -219,6 +235,12 @@ impl Read for Liar {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ErrorKind> {
         seen(buffer);
         any(Ok(0))
+    }
+}
+
+impl ReadReady for Liar {
+    fn read_ready(&mut self) -> Result<bool, ErrorKind> {
+        any(Ok(false))
     }
 }
 

@@ -53,6 +53,10 @@ async fn writer() {
     seen(asynchronous::FrameWriter::payload_io(hidden(writer)).await);
     seen(asynchronous::FrameWriter::pass_payload(hidden(writer), any(0)));
     seen(asynchronous::FrameWriter::send_message(hidden(writer), any(Status::ZERO), bytes()).await);
+    seen(asynchronous::FrameWriter::feed_message(hidden(writer), any(Status::ZERO), bytes()).await);
+    seen(asynchronous::FrameWriter::stage_message(hidden(writer), any(Status::ZERO), bytes()));
+    seen(asynchronous::FrameWriter::stage_free(hidden(writer)));
+    seen(asynchronous::FrameWriter::stage_mut(hidden(writer)));
     seen(asynchronous::FrameWriter::send_ping(hidden(writer)).await);
     seen(asynchronous::FrameWriter::push(hidden(writer)).await);
     seen(asynchronous::FrameWriter::flush(hidden(writer)).await);

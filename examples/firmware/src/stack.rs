@@ -1,8 +1,27 @@
-//! How much of the stack has been used, by the paint that cortex-m-rt puts on it before `main`.
+//! How much of the stack has been used, by the paint on it: cortex-m-rt puts it there before `main`, elsewhere `main` does.
 
 use core::ptr;
 
+#[cfg(target_arch = "arm")]
 use cortex_m_rt::STACK_PAINT_VALUE;
+
+/// Paints what is free of the stack. To be called first in `main`, with interrupts masked.
+#[cfg(not(target_arch = "arm"))]
+pub fn paint() {
+    let (end, _) = bounds();
+    let here = 0_u32;
+    let top = ptr::from_ref(&here).expose_provenance().saturating_sub(UNPAINTED);
+    for address in (end..top).step_by(size_of::<u32>()) {
+        // SAFETY: `bounds` gives an aligned range of RAM that is the stack's alone, and below what is in use of it nobody
+        // has anything.
+        unsafe { ptr::with_exposed_provenance_mut::<u32>(address).write_volatile(STACK_PAINT_VALUE) };
+    }
+}
+
+/// Logs the peak and the size.
+pub fn log() {
+    defmt::info!("stack peak {=usize} of {=usize} B", peak(), size());
+}
 
 /// The most bytes that the stack has held since reset.
 ///
@@ -35,3 +54,11 @@ fn bounds() -> (usize, usize) {
     }
     (ptr::addr_of!(_stack_end).expose_provenance(), ptr::addr_of!(_stack_start).expose_provenance())
 }
+
+/// As cortex-m-rt has it.
+#[cfg(not(target_arch = "arm"))]
+const STACK_PAINT_VALUE: u32 = 0xcccc_cccc;
+
+/// Bytes below a variable of `paint` that may be in use.
+#[cfg(not(target_arch = "arm"))]
+const UNPAINTED: usize = 256;

@@ -1,4 +1,4 @@
-//! The words of the firmware's command line.
+//! The words of the firmware's command line, or of a request on a line.
 
 use core::net::SocketAddrV4;
 use core::str::FromStr;
@@ -8,7 +8,7 @@ use core::str::FromStr;
 /// It is a list of `key=value` words behind a first word that is the program's name, each key at most once:
 ///
 /// ```
-/// use mps2::arguments::Arguments;
+/// use tej_apps::Arguments;
 ///
 /// let arguments = Arguments::parse("tej peer=10.0.2.2:7078 size=16777216").unwrap();
 /// assert_eq!(arguments.peer, Some("10.0.2.2:7078".parse().unwrap()));
@@ -98,6 +98,8 @@ fn set<T: FromStr>(field: &mut Option<T>, value: &str, problem: Problem) -> Resu
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
     use super::*;
 
     #[test]

@@ -1,0 +1,25 @@
+//! Firmware for QEMU's `mps2-an505`, a Cortex-M33: what it does is in the crate `firmware`, what its devices need in `mps2`.
+#![no_std]
+#![no_main]
+
+mod image;
+
+use embassy_executor::Spawner;
+use mps2::lan9118::SAFE_RECEIVE_WINDOW;
+
+use crate::image::IMAGE;
+
+#[embassy_executor::main]
+async fn main(spawner: Spawner) -> ! {
+    let ethernet = match IMAGE.start() {
+        Ok(ethernet) => ethernet,
+        Err(error) => defmt::panic!("ethernet: {}", error),
+    };
+    firmware::net::start(spawner, ethernet, log_figures).run().await
+}
+
+fn log_figures() {
+    defmt::info!("ethernet {}", IMAGE.ethernet.statistics());
+}
+
+const _: () = assert!(firmware::net::RECEIVE_WINDOW <= SAFE_RECEIVE_WINDOW, "the chip would drop frames");
