@@ -49,6 +49,31 @@ fn encode_to_a_file_is_all_or_nothing() {
     assert_eq!(entries(scratch.path()), ["out"]);
 }
 
+#[cfg(unix)]
+#[test]
+fn encode_does_not_replace_what_it_reads() {
+    let scratch = tempfile::tempdir().unwrap();
+    fs::create_dir(scratch.path().join("d")).unwrap();
+    for file in ["a", "d/b"] {
+        fs::write(scratch.path().join(file), "precious").unwrap();
+    }
+    std::os::unix::fs::symlink("a", scratch.path().join("link")).unwrap();
+    fs::hard_link(scratch.path().join("a"), scratch.path().join("hard")).unwrap();
+    for arguments in
+        ["a -o a", "a -o d/../a", "a -o link", "link -o a", "a -o hard", "d -o d/b", "--message-file a -o a"]
+    {
+        let mut command = Tej::command(&["encode"]);
+        let output = command.args(arguments.split(' ')).current_dir(scratch.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments}: {output:?}");
+        let written = arguments.rsplit(' ').next().unwrap();
+        let complaint = format!("tej: {written} is both input and output; give another -o\n");
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), complaint);
+        for file in ["a", "d/b"] {
+            assert_eq!(fs::read(scratch.path().join(file)).unwrap(), b"precious", "{arguments}");
+        }
+    }
+}
+
 #[test]
 fn decode_reports_every_event() {
     let mut stream = hex("94010000000000000001 0005 612e747874 0000000000000002 6869 0000000000000000");

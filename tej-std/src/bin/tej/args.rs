@@ -192,7 +192,8 @@ pub(crate) struct EncodeArgs {
     pub(crate) files: Vec<OsString>,
     #[command(flatten)]
     pub(crate) frame: FrameArgs,
-    /// Where to write the frame; - or nothing is standard output.
+    /// Where to write the frame; - or nothing is standard output. A file that is there is replaced, unless it goes into
+    /// the frame: that is refused.
     #[arg(short, long, value_name = "FILE|-")]
     pub(crate) output: Option<PathBuf>,
 }

@@ -24,6 +24,12 @@ pub(crate) async fn run(args: EncodeArgs, reporter: &Reporter) -> Result<(), Sto
     let work = async {
         let outgoing = Outgoing::gather(args.frame, args.files, None, reporter).await?;
         match args.output.as_deref() {
+            Some(path) if !is_standard(path) && outgoing.takes(path) => {
+                return Err(Refused::Usage(format!(
+                    "{} is both input and output; give another -o",
+                    path.display()
+                )));
+            }
             Some(path) if !is_standard(path) => write_file(&outgoing, path, reporter).await?,
             _ => write(&outgoing, tokio::io::stdout(), "standard output", reporter).await?,
         }

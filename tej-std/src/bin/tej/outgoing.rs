@@ -87,6 +87,20 @@ impl Outgoing {
         self.files.len() as u64
     }
 
+    /// Whether what is at `path`, by this name or another, goes into the frame.
+    pub(crate) fn takes(&self, path: &Path) -> bool {
+        let Ok(path) = FileId::of(path) else { return false };
+        let files = self.files.iter().filter_map(|source| match &source.content {
+            Content::File(path) => Some(path),
+            Content::Stdin(_) => None,
+        });
+        let message = match &self.message {
+            Message::File(path) => Some(path),
+            Message::Bytes(_) => None,
+        };
+        files.chain(message).any(|input| FileId::of(input).is_ok_and(|input| input == path))
+    }
+
     /// Sends the frame and returns its length on the wire. Memory does not grow with what is sent.
     pub(crate) async fn send<W: AsyncWrite + Unpin>(
         &self,
@@ -186,6 +200,29 @@ enum Content {
 enum Message {
     Bytes(Vec<u8>),
     File(PathBuf),
+}
+
+/// What tells whether two paths lead to one file.
+#[derive(PartialEq, Eq)]
+struct FileId {
+    #[cfg(unix)]
+    device_and_inode: (u64, u64),
+    #[cfg(not(unix))]
+    path: PathBuf,
+}
+
+impl FileId {
+    #[cfg(unix)]
+    fn of(path: &Path) -> io::Result<Self> {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = std::fs::metadata(path)?;
+        Ok(Self { device_and_inode: (metadata.dev(), metadata.ino()) })
+    }
+
+    #[cfg(not(unix))]
+    fn of(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.canonicalize()? })
+    }
 }
 
 /// A local file while it is sent. Its length goes out before its data, so it must not change meanwhile.
