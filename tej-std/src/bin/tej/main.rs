@@ -1,6 +1,7 @@
 //! The `tej` command: files and messages from one machine to another, device or desktop.
 
 mod args;
+mod bars;
 mod decode;
 mod encode;
 mod explain;

@@ -108,7 +108,7 @@ impl Outgoing {
         reporter: &Reporter,
     ) -> Result<u64, NotSent> {
         let files = u32::try_from(self.files()).map_err(|_| EncodeError::TooManyFiles(self.files()));
-        reporter.expect(self.size);
+        reporter.expect(self.files(), self.size);
         sender.start_frame(self.status, files.map_err(SendError::from)?).await?;
         for (index, source) in self.files.iter().enumerate() {
             match &source.content {

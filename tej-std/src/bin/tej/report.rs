@@ -3,12 +3,12 @@
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::ValueEnum;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
 use serde::Serialize;
 use tej_std::tls::rustls::AlertDescription;
 use tej_std::tls::{Fingerprint, HandshakeError};
@@ -16,6 +16,7 @@ use tej_std::{DecodeError, DecodeErrorKind, FrameHeader, ReceiveError, SendError
 use tokio::sync::{mpsc, oneshot};
 
 use crate::Stop;
+use crate::bars;
 use crate::shutdown::Shutdown;
 use crate::text::{SafeJson, printable, printable_bytes, printable_lines};
 
@@ -45,7 +46,7 @@ struct Shared {
 impl Reporter {
     pub(crate) fn start(json: bool, progress: ShowProgress, shutdown: Shutdown) -> Self {
         let wanted = progress == ShowProgress::Auto && !json && std::io::stderr().is_terminal();
-        let bars = wanted.then(MultiProgress::new);
+        let bars = wanted.then(|| MultiProgress::with_draw_target(bars::target()));
         let failed = Arc::new(AtomicBool::new(false));
         let (lines, queue) = mpsc::channel(QUEUE);
         let (done, written) = oneshot::channel();
@@ -180,6 +181,7 @@ impl Reporter {
         match outcome {
             Ok(()) => Ok(()),
             Err(failure) => {
+                self.clear_bars();
                 self.error(conn, &failure).await;
                 Err(Stop::Failed)
             }
@@ -207,17 +209,17 @@ impl Reporter {
         }
     }
 
-    /// So many bytes are to go out from now on, in all: with that the total tells how long they will take.
-    pub(crate) fn expect(&self, bytes: u64) {
+    /// So many bytes are to go out from now on, in so many files: with that the total tells how long they will take.
+    pub(crate) fn expect(&self, files: u64, bytes: u64) {
         if let Some(total) = &self.shared.total {
-            total.expect(bytes);
+            total.expect(files, bytes);
         }
     }
 
     /// As [`progress`](Self::progress), for bytes that nobody [expected](Self::expect).
     pub(crate) fn unexpected(&self, name: &str, len: u64) -> Progress {
         if let Some(total) = &self.shared.total {
-            total.bar.inc_length(len);
+            total.unexpected(len);
         }
         self.progress(name, len)
     }
@@ -238,7 +240,7 @@ impl Reporter {
             return hidden(total);
         }
         // Above the total, which is the last.
-        let bar = bars.insert(0, named_bar(name, len));
+        let bar = bars.insert(0, bars::of_file(name, len));
         Progress { bar, visible: Some(visible), total }
     }
 
@@ -253,8 +255,14 @@ impl Reporter {
                 () = self.patience_is_over() => {}
             }
         }
+        self.clear_bars();
+    }
+
+    /// Takes the bars away for good: what follows are the last words.
+    fn clear_bars(&self) {
         if let Some(bars) = &self.shared.bars {
             let _ = bars.clear();
+            bars.set_draw_target(ProgressDrawTarget::hidden());
         }
     }
 
@@ -324,23 +332,41 @@ impl Drop for Progress {
 struct Total {
     bars: MultiProgress,
     bar: ProgressBar,
-    begun: AtomicUsize,
-    ended: AtomicUsize,
+    /// Those that were announced.
+    files: AtomicU64,
+    /// No more will be announced.
+    has_end: AtomicBool,
+    begun: AtomicU64,
+    ended: AtomicU64,
 }
 
 impl Total {
     fn new(bars: MultiProgress) -> Self {
-        let bar = ProgressBar::hidden().with_style(style("{msg:30!} {bytes:>11} in all {bytes_per_sec:>13}"));
+        let bar = ProgressBar::hidden().with_style(bars::total_style(false));
         bar.set_length(0);
-        Self { bars, bar, begun: AtomicUsize::new(0), ended: AtomicUsize::new(0) }
+        Self {
+            bars,
+            bar,
+            files: AtomicU64::new(0),
+            has_end: AtomicBool::new(false),
+            begun: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+        }
     }
 
-    fn expect(&self, bytes: u64) {
-        self.bar
-            .set_style(style("{msg:30!} {bytes:>11} / {total_bytes:11} in all {bytes_per_sec:>13} {eta:>5}"));
+    fn expect(&self, files: u64, bytes: u64) {
+        self.has_end.store(true, Ordering::Relaxed);
+        self.bar.set_style(bars::total_style(true));
+        self.files.fetch_add(files, Ordering::Relaxed);
         self.bar.inc_length(bytes);
         // The wait for a peer says nothing of its speed.
+        self.bar.reset_elapsed();
         self.bar.reset_eta();
+    }
+
+    fn unexpected(&self, bytes: u64) {
+        self.files.fetch_add(1, Ordering::Relaxed);
+        self.bar.inc_length(bytes);
     }
 
     fn begun(&self) {
@@ -356,8 +382,19 @@ impl Total {
     }
 
     fn say(&self) {
-        self.bar.set_message(format!("{} done", self.ended.load(Ordering::Relaxed)));
+        let files = self.files.load(Ordering::Relaxed);
+        // A long message has a line as a file has, and is none.
+        let ended = self.ended.load(Ordering::Relaxed).min(files);
+        self.bar.set_message(if self.has_end.load(Ordering::Relaxed) {
+            format!("{ended} of {files} file{}", plural(files))
+        } else {
+            format!("{ended} file{}", plural(ended))
+        });
     }
+}
+
+fn plural(number: u64) -> &'static str {
+    if number == 1 { "" } else { "s" }
 }
 
 /// Whether bars are shown.
@@ -610,15 +647,6 @@ enum Report<'a> {
     },
 }
 
-fn named_bar(name: &str, len: u64) -> ProgressBar {
-    let style = style("{msg:30!} {bar:30} {bytes:>11} / {total_bytes:11} {bytes_per_sec:>13} {eta:>5}");
-    ProgressBar::new(len).with_style(style).with_message(printable(name).into_owned())
-}
-
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
-}
-
 /// Writes to standard output at once, past the lines of a [`Reporter`], and blocks; false when nobody reads it any more,
 /// who has seen enough then.
 pub(crate) fn print_raw(bytes: &[u8]) -> Result<bool, Failure> {
@@ -671,12 +699,5 @@ mod tests {
             assert_eq!(failure.kind, "timeout");
             assert!(texts.iter().all(|text| failure.detail.contains(text)), "{}", failure.detail);
         }
-    }
-
-    // case 45
-    #[test]
-    fn the_name_on_a_progress_bar_is_escaped() {
-        let bar = named_bar("a\u{1b}[2J\n\u{202e}.jpg", 1);
-        assert_eq!(bar.message(), "a\\u{1b}[2J\\u{a}\\u{202e}.jpg");
     }
 }

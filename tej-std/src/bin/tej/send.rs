@@ -55,10 +55,7 @@ pub(crate) async fn run(args: SendArgs, reporter: &Reporter) -> Result<(), Stop>
     match outcome {
         Ok(()) => Ok(()),
         Err(Refused::Usage(message)) => Err(Stop::Usage(message)),
-        Err(Refused::Failed(failure)) => {
-            reporter.error(CONN, &failure).await;
-            Err(Stop::Failed)
-        }
+        Err(Refused::Failed(failure)) => reporter.settle(CONN, Err(failure)).await,
     }
 }
 

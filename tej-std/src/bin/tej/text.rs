@@ -41,6 +41,20 @@ pub(crate) fn printable_lines(text: &str, margin: &str) -> String {
     lines.collect::<Vec<_>>().join(&format!("\n{margin}"))
 }
 
+/// `bytes` in three or four digits, and a unit.
+pub(crate) fn size(bytes: u64) -> String {
+    let mut unit = 1_u64;
+    let mut name = "B";
+    for larger in ["KiB", "MiB", "GiB", "TiB", "PiB"] {
+        if bytes / unit < 1024 {
+            break;
+        }
+        (unit, name) = (unit << 10, larger);
+    }
+    let (whole, tenth) = (bytes / unit, bytes % unit * 10 / unit);
+    if whole < 10 && tenth > 0 { format!("{whole}.{tenth} {name}") } else { format!("{whole} {name}") }
+}
+
 /// Writes JSON in which such characters are `\uXXXX`, so that a line of it is safe to show and stays one line.
 pub(crate) struct SafeJson;
 
@@ -79,6 +93,22 @@ fn is_unsafe(c: char) -> bool {
 mod tests {
     use super::*;
     use serde::Serialize;
+
+    #[test]
+    fn sizes_have_few_digits() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1 KiB"),
+            (1536, "1.5 KiB"),
+            (10 * 1024 + 512, "10 KiB"),
+            (511 << 20, "511 MiB"),
+            (20 << 30, "20 GiB"),
+            (u64::MAX, "16383 PiB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+    }
 
     #[test]
     fn text_is_shown_escaped() {
