@@ -48,6 +48,8 @@ struct Explainer {
     /// The last file's name as it was read, and the bytes that came after it: where a name is cut, they tell.
     name: Option<Vec<u8>>,
     after_name: Vec<u8>,
+    /// The last length that was read.
+    length: Option<Length>,
     /// What is to be printed.
     text: String,
 }
@@ -64,11 +66,15 @@ impl Explainer {
             files_left: None,
             name: None,
             after_name: Vec::new(),
-            text: format!("{:<10}{:<WIDTH$}field\n", "offset", "bytes"),
+            length: None,
+            text: String::new(),
         }
     }
 
     fn feed(&mut self, mut input: &[u8]) -> Result<(), Failure> {
+        if self.decoder.offset() == 0 && self.head.is_empty() {
+            let _ = writeln!(self.text, "{:<14}{:<WIDTH$}field", "offset (hex)", "bytes");
+        }
         loop {
             let before = input;
             // The event borrows the decoder: what is needed of it is taken out at once.
@@ -123,7 +129,7 @@ impl Explainer {
                 self.payload_ended("message");
                 self.files_left = None;
                 let len = self.decoder.offset() - self.frame_at;
-                let _ = writeln!(self.text, "{:<10}{:<WIDTH$}end of the frame: {len} bytes", "", "");
+                let _ = writeln!(self.text, "{:<14}{:<WIDTH$}end of the frame: {len} bytes", "", "");
             }
             Found::Data => {}
         }
@@ -154,6 +160,10 @@ impl Explainer {
                 continue;
             }
             let what = if bytes.len() == len {
+                if let Field::NameLen | Field::FileLen | Field::MessageLen = field {
+                    let (at, end) = (self.head_at, self.head_at + len as u64);
+                    self.length = Some(Length { at, end, announced: number(bytes) });
+                }
                 field.says(bytes)
             } else {
                 format!("{}, cut off after {} of {len} bytes", field.name(), bytes.len())
@@ -184,7 +194,7 @@ impl Explainer {
         if len > ON_A_LINE as u64 {
             hex += "…";
         }
-        let _ = writeln!(self.text, "{at:08x}  {hex:<WIDTH$}{what}");
+        let _ = writeln!(self.text, "{at:08x}      {hex:<WIDTH$}{what}");
     }
 
     /// The fault that `rest`, which was not taken, has led to: what was read of the field, and the likely cause.
@@ -196,16 +206,20 @@ impl Explainer {
             let (shown, len) = (std::mem::take(&mut self.shown), self.payload);
             self.line(self.decoder.offset() - len, &shown, len, what);
         }
+        let what = said(error);
         let skip = usize::try_from(error.offset.saturating_sub(self.head_at)).unwrap_or(usize::MAX);
         self.fields(&begun[..skip.min(begun.len())]);
         let field = begun.get(skip..).unwrap_or_default();
-        self.line(error.offset, field, field.len() as u64, &format!("FAULT: {error}"));
+        self.line(error.offset, field, field.len() as u64, &format!("FAULT: {what}"));
         let cause = self.cause(error, &begun, skip);
         let _ = writeln!(self.text, "\nlikely: {cause}");
-        Failure::from(*error)
+        Failure { detail: what, ..Failure::from(*error) }
     }
 
     fn finish(&mut self) -> Result<(), Failure> {
+        if self.text.is_empty() && self.decoder.offset() == 0 && self.head.is_empty() {
+            self.text = "no frame: the input is empty\n".into();
+        }
         match self.decoder.finish() {
             Ok(()) => Ok(()),
             Err(error) => Err(self.fault(&error, &[])),
@@ -248,12 +262,16 @@ impl Explainer {
             DecodeErrorKind::UnsupportedVersion => {
                 "the peer speaks a version that this program does not know".into()
             }
-            DecodeErrorKind::Truncated => match self.decoder.payload_remaining() {
-                0 => "the peer closed the connection, or stopped, inside of a field".into(),
-                remaining => format!(
-                    "the peer closed the connection, or stopped, with {remaining} of the announced bytes to come; or it \
-                     announced too many"
-                ),
+            DecodeErrorKind::Truncated => match self.length {
+                None => "the stream was cut here".into(),
+                Some(Length { at, end, announced }) => {
+                    let came = error.offset.saturating_sub(end);
+                    let came = if came < announced { came.to_string() } else { "all of them".into() };
+                    format!(
+                        "the stream was cut here, or a length before is wrong: the last, at {at} ({at:#x}), announced \
+                         {announced} bytes and {came} came"
+                    )
+                }
             },
             _ => "the stream has lost its place: a length before this field is wrong".into(),
         }
@@ -286,6 +304,27 @@ fn completed(name: &[u8], after: &[u8]) -> Option<String> {
     (zeros && !text.contains('\0')).then(|| format!("{} for {}", name.len(), printable(text)))
 }
 
+/// The fault, with its offset also as those of the lines are.
+fn said(error: &DecodeError) -> String {
+    let text = error.to_string();
+    match text.strip_suffix(" of the stream)") {
+        Some(start) => format!("{start} = {:#x} of the stream)", error.offset),
+        None => text,
+    }
+}
+
+fn number(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+/// A length in a stream: where it begins and ends, and what it says.
+#[derive(Clone, Copy)]
+struct Length {
+    at: u64,
+    end: u64,
+    announced: u64,
+}
+
 /// A field of a head.
 #[derive(Clone, Copy)]
 enum Field {
@@ -313,7 +352,7 @@ impl Field {
 
     /// The name and what the field says, of which all `bytes` have come.
     fn says(self, bytes: &[u8]) -> String {
-        let number = || bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+        let number = || number(bytes);
         match self {
             Self::Status => {
                 let status = number() & 0x7f;
