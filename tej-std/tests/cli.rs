@@ -875,6 +875,37 @@ fn every_size_is_written_as_people_write_it() {
 }
 
 #[test]
+fn a_limit_that_is_exceeded_names_its_option() {
+    for (option, arguments, complaint) in [
+        (
+            "--max-message=2",
+            &["-m", "Hello"][..],
+            "a message of 5 bytes is over the 2 that --max-message allows (at byte 10 of the stream)",
+        ),
+        (
+            "--max-frame=30",
+            &["-m", "more than twelve"],
+            "a length of 16 bytes takes the frame over the 30 that --max-frame allows (at byte 10 of the stream)",
+        ),
+        (
+            "--max-files=0",
+            &["--stdin", "a:0"],
+            "1 files in one frame are over the 0 that --max-files allows (at byte 2 of the stream)",
+        ),
+        (
+            "--max-name=1",
+            &["--stdin", "ab:0"],
+            "a file name of 2 bytes is over the 1 that --max-name allows (at byte 10 of the stream)",
+        ),
+    ] {
+        let mut recv = Tej::start(&["recv", "--listen", "127.0.0.1:0", "--once", "--json", option]);
+        let addr = recv.listening();
+        Tej::run(&[&["send", &addr], arguments].concat());
+        assert_eq!(recv.wait_for("error")["detail"], complaint);
+    }
+}
+
+#[test]
 fn failures_exit_with_1_and_say_why() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = listener.local_addr().unwrap().to_string();

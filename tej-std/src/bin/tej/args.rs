@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tej_std::tls::Fingerprint;
-use tej_std::{Admission, Config, Limits, MinRate, Status, Timeouts};
+use tej_std::{
+    Admission, Config, DecodeError, DecodeErrorKind, Limits, MinRate, ReceiveError, Status, Timeouts,
+};
 
-use crate::report::ShowProgress;
+use crate::report::{Failure, ShowProgress};
 
 /// Moves files and messages between machines over TEJ v1, with almost no overhead.
 ///
@@ -321,6 +323,39 @@ impl ReceiveArgs {
             ..config.timeouts
         };
         Config { limits, timeouts, name_limit: self.max_name.unwrap_or(config.name_limit), ..config }
+    }
+
+    /// What a connection that receives like this failed of; over a limit, with the option that set it.
+    pub(crate) fn failure(&self, error: &ReceiveError) -> Failure {
+        let mut failure = Failure::receive(error, self.timeout);
+        if let ReceiveError::Decode(error) = error
+            && let Some(what) = self.exceeded(error)
+        {
+            failure.detail = format!("{what} allows (at byte {} of the stream)", error.offset);
+        }
+        failure
+    }
+
+    fn exceeded(&self, error: &DecodeError) -> Option<String> {
+        let value = error.value;
+        Some(match error.kind {
+            DecodeErrorKind::TooManyFiles => {
+                format!("{value} files in one frame are over the {} that --max-files", self.max_files?)
+            }
+            DecodeErrorKind::NameTooLong => {
+                format!("a file name of {value} bytes is over the {} that --max-name", self.max_name?)
+            }
+            DecodeErrorKind::MessageTooLong => {
+                format!("a message of {value} bytes is over the {} that --max-message", self.max_message?)
+            }
+            DecodeErrorKind::FrameTooLong => {
+                format!(
+                    "a length of {value} bytes takes the frame over the {} that --max-frame",
+                    self.max_frame?
+                )
+            }
+            _ => return None,
+        })
     }
 }
 

@@ -202,7 +202,7 @@ impl Service {
         intake: &mut Intake<'_>,
     ) -> Result<End, Failure> {
         loop {
-            let failed = |error| Failure::receive(&error, self.receive.timeout);
+            let failed = |error| self.receive.failure(&error);
             if intake.bypass(receiver).await.map_err(failed)? {
                 continue;
             }

@@ -220,7 +220,7 @@ async fn exchange<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     let mut receive = pin!(async {
         let mut intake = Intake::new(CONN, reporter, inbox.map(Inbox::delivery), args.digest);
         loop {
-            let failed = |error| Failure::receive(&error, args.timeout);
+            let failed = |error| args.failure(&error);
             if intake.bypass(&mut receiver).await.map_err(failed)? {
                 continue;
             }
