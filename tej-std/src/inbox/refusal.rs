@@ -120,16 +120,19 @@ impl fmt::Display for Refusal {
                 write!(f, "the file has {size} bytes, and the quota of its client has {left} left")
             }
             Self::EntryQuota { entries: 1, left } => {
-                write!(f, "it is one file more, and its client may have {left} more files and directories")
+                write!(f, "its client may have {left} more files and directories, and this is 1")
             }
             Self::EntryQuota { entries, left } => write!(
                 f,
-                "it is one file more and needs {} new directories, and its client may have {left} more of both",
-                entries - 1
+                "its client may have {left} more files and directories, and this is {entries}: the file and what has to \
+                 be created for it"
             ),
             Self::NoSpace { needed, free, floor } => write!(
                 f,
-                "no room: {needed} bytes are needed, {free} are free and {floor} are to stay free; delete something"
+                "no room: {} needed, {} free, and {} to stay free; delete something",
+                Bytes(*needed),
+                Bytes(*free),
+                Bytes(*floor)
             ),
             Self::WrongSize { size, written } => {
                 write!(f, "{written} bytes came of a file that was announced with {size}")
@@ -146,11 +149,49 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// A number of bytes in three or four digits.
+struct Bytes(u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"];
+        let power = (self.0.checked_ilog2().unwrap_or(0) / 10).min(5);
+        let unit = units[power as usize];
+        let (whole, rest) = (self.0 >> (10 * power), self.0 & ((1 << (10 * power)) - 1));
+        let tenth = (u128::from(rest) * 10) >> (10 * power);
+        if whole < 10 && tenth > 0 {
+            write!(f, "{whole}.{tenth} {unit}")
+        } else {
+            write!(f, "{whole} {unit}")
+        }
+    }
+}
+
 impl std::error::Error for Refusal {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io(error) | Self::NotSynced { error, .. } => Some(error),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_few_digits() {
+        for (bytes, text) in [
+            (0, "0 bytes"),
+            (1023, "1023 bytes"),
+            (1024, "1 KiB"),
+            (1536, "1.5 KiB"),
+            (20 << 30, "20 GiB"),
+            ((10 << 40) - 1, "9.9 TiB"),
+            (u64::MAX, "16383 PiB"),
+        ] {
+            assert_eq!(Bytes(bytes).to_string(), text);
         }
     }
 }
