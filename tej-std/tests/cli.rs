@@ -236,7 +236,11 @@ fn dot_files_of_a_directory_are_sent_on_request_and_never_lost_silently() {
     };
     let (names, warning) = encoded(&[]);
     assert_eq!(names, [".album/a", ".named"]);
-    assert_eq!(warning.lines().count(), 1, "{warning}");
+    assert_eq!(warning.lines().count(), 3, "{warning}");
+    // What is named is sent, and may be refused as well.
+    for named in [".album", ".named"] {
+        assert!(warning.contains(&format!("/{named} begins with a dot")), "{warning}");
+    }
     assert!(warning.contains("skipped 2") && warning.contains("--dotfiles"), "{warning}");
 
     let (names, warning) = encoded(&["--dotfiles"]);
@@ -467,7 +471,10 @@ fn a_file_that_changes_while_it_is_sent_is_an_error() {
         assert!(received + 64 < 10 + 2 + 4 + 8 + size + 8, "the frame was completed");
         drop(stream);
         let (events, status) = send.finish();
-        assert_eq!(events.last().unwrap()["kind"], "source", "{events:?}");
+        let error = events.last().unwrap();
+        assert_eq!((&error["kind"], &error["conn"]), (&json!("source"), &json!(1)), "{events:?}");
+        let detail = error["detail"].as_str().unwrap();
+        assert!(grow || detail.ends_with(&format!(", it had {size} at the start")), "{detail}");
         assert_eq!(status.code(), Some(1));
     }
 }
@@ -833,12 +840,14 @@ fn a_fifo_is_not_waited_for() {
     let scratch = tempfile::tempdir().unwrap();
     let fifo = scratch.path().join("fifo").into_os_string().into_string().unwrap();
     assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-    for arguments in [&["send", "127.0.0.1:1", &fifo][..], &["send", "127.0.0.1:1", "--message-file", &fifo]]
-    {
+    for (arguments, instead) in [
+        (&["send", "127.0.0.1:1", &fifo][..], "--stdin NAME:SIZE"),
+        (&["send", "127.0.0.1:1", "--message-file", &fifo], "--message-file -"),
+    ] {
         let mut tej = Tej::start(&[arguments, &["--json"]].concat());
         assert_eq!(tej.must_end_soon().code(), Some(1), "{arguments:?}");
         let detail = tej.wait_for("error")["detail"].to_string();
-        assert!(detail.contains("only regular files") && detail.contains("--stdin"), "{detail}");
+        assert!(detail.contains("only regular files") && detail.contains(instead), "{detail}");
     }
 }
 
@@ -871,6 +880,65 @@ fn every_size_is_written_as_people_write_it() {
     for (option, value) in [("--max-name", "64K"), ("--max-message", "1X"), ("--min-rate", "-1")] {
         let output = Tej::run(&["recv", "--listen", "127.0.0.1:0", &format!("{option}={value}")]);
         assert_eq!(output.status.code(), Some(2), "{option} {value}: {output:?}");
+    }
+}
+
+#[test]
+fn what_is_not_sent_is_told() {
+    let scratch = tempfile::tempdir().unwrap();
+    fs::create_dir_all(scratch.path().join("d/empty/deeper")).unwrap();
+    let warnings = |arguments: &[&str]| {
+        let output = Tej::command(arguments).current_dir(scratch.path()).output().unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert_eq!(warnings(&["encode", "d"]), "tej: skipped 1 empty directory in d: only files are sent\n");
+    fs::create_dir_all(scratch.path().join("d/other")).unwrap();
+    assert_eq!(warnings(&["encode", "d"]), "tej: skipped 2 empty directories in d: only files are sent\n");
+
+    let nothing = "tej: nothing to send but an empty frame\n";
+    assert!(warnings(&["send", "127.0.0.1:1"]).starts_with(nothing));
+    for arguments in [["-m", ""], ["--status", "2"], ["--stdin", "a:0"]] {
+        let warnings = warnings(&[&["send", "127.0.0.1:1"], &arguments[..]].concat());
+        assert!(!warnings.contains("nothing to send"), "{arguments:?}: {warnings}");
+    }
+}
+
+#[test]
+fn a_peer_that_brings_nothing_is_told_of() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    let peer = thread::spawn(move || drop(listener.accept().unwrap()));
+    let output = Tej::run(&["recv", "--connect", &addr]);
+    peer.join().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "tej: the peer closed; no frame came\n");
+}
+
+#[test]
+fn complaints_name_what_is_wrong() {
+    let scratch = tempfile::tempdir().unwrap();
+    fs::create_dir(scratch.path().join("d")).unwrap();
+    for (arguments, code, complaint) in [
+        ("decode d", 1, "d is a directory, not a file"),
+        ("decode --explain d", 1, "d is a directory, not a file"),
+        ("decode missing", 1, "missing: No such file or directory"),
+        ("encode missing", 1, "missing: No such file or directory"),
+        ("encode -o nodir/f", 1, "the directory nodir does not exist"),
+        ("identity nodir/x.pem", 1, "the directory nodir does not exist"),
+        ("send 127.0.0.1:1 missing", 1, "missing: No such file or directory"),
+        ("send 127.0.0.1:1 -m x", 1, "cannot connect to 127.0.0.1:1: Connection refused"),
+        ("ping 127.0.0.1:1", 1, "cannot connect to 127.0.0.1:1: Connection refused"),
+        (
+            "send 127.0.0.1:1 -",
+            2,
+            "there is no file called -; --stdin NAME:SIZE sends standard input (SIZE bytes of it)",
+        ),
+        ("ping 127.0.0.1:99999", 2, "\"127.0.0.1:99999\": a port is 0 to 65535"),
+    ] {
+        let mut command = Tej::command(&arguments.split(' ').collect::<Vec<_>>());
+        let output = command.current_dir(scratch.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments}: {output:?}");
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), format!("tej: {complaint}\n"), "{arguments}");
     }
 }
 
@@ -918,7 +986,10 @@ fn failures_exit_with_1_and_say_why() {
     for (arguments, kind) in cases {
         let output = Tej::run(arguments);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
-        assert_eq!(json_lines(&output.stdout).last().unwrap()["kind"], kind, "{arguments:?}");
+        let events = json_lines(&output.stdout);
+        assert_eq!(events.last().unwrap()["kind"], kind, "{arguments:?}");
+        // There was no connection that it could be of.
+        assert!(events.last().unwrap().get("conn").is_none(), "{events:?}");
     }
 }
 

@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::Stdio;
 
-use common::{Tej, frame};
+use common::{Tej, frame, json_lines};
 
 /// A `tej recv` into a directory, and one client of it.
 struct Receiver {
@@ -169,6 +169,90 @@ fn quotas_for_a_file_a_frame_and_a_client_hold() {
     assert_eq!(entries(&inbox("floor")), [""; 0]);
 }
 
+#[test]
+fn a_quota_of_entries_says_what_a_file_would_take() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut receiver = Receiver::start(scratch.path(), &["--quota-entries", "1"]);
+    let why = receiver.send("d/e/a", b"").unwrap_err();
+    assert!(
+        why.starts_with("its client may have 1 more files and directories, and this is 3: the file"),
+        "{why}"
+    );
+    assert!(receiver.send("a", b"").is_ok());
+    let why = receiver.send("b", b"").unwrap_err();
+    assert!(why.starts_with("its client may have 0 more files and directories, and this is 1;"), "{why}");
+}
+
+#[test]
+fn what_is_in_the_way_of_a_name_is_told() {
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = scratch.path().join("in");
+    fs::create_dir_all(dir.join("d")).unwrap();
+    let mut receiver = Receiver::start(&dir, &[]);
+    assert!(receiver.send("d/photo.jpg", b"x").is_ok());
+    for name in ["d/photo.jpg/a.jpg", "d/photo.jpg/e/a.jpg"] {
+        let why = receiver.send(name, b"x").unwrap_err();
+        assert_eq!(why, "d/photo.jpg is a file here, so that nothing can be stored below it");
+    }
+    #[cfg(unix)]
+    for (link, target, what) in [
+        ("away", scratch.path(), format!("that leads out of {}", dir.display())),
+        ("nowhere", Path::new("missing"), "to nothing".to_owned()),
+    ] {
+        std::os::unix::fs::symlink(target, dir.join("d").join(link)).unwrap();
+        let why = receiver.send(&format!("d/{link}/a"), b"x").unwrap_err();
+        assert_eq!(why, format!("d/{link} is a symbolic link {what}"));
+    }
+}
+
+#[test]
+fn a_directory_that_is_none_is_noticed_at_the_start() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("photo.jpg");
+    fs::write(&file, "x").unwrap();
+    for dir in [file.clone(), file.join("below")] {
+        let output = Tej::run(&command(&dir));
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let events = json_lines(&output.stdout);
+        assert_eq!(events.len(), 1, "{events:?}");
+        assert_eq!(events[0]["detail"], format!("{} is a file, not a directory", file.display()));
+        assert!(events[0].get("conn").is_none(), "{events:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_directory_that_cannot_be_written_is_noticed_at_the_start() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = scratch.path().join("in");
+    fs::create_dir(&dir).unwrap();
+    for path in [scratch.path(), &dir] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o555)).unwrap();
+    }
+    let output = as_nobody(scratch.path(), &command(&dir)).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let why = json_lines(&output.stdout)[0]["detail"].to_string();
+    assert!(why.contains("cannot store files in") && why.contains("in: Permission denied"), "{why}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_directory_that_cannot_be_read_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let scratch = tempfile::tempdir().unwrap();
+    let unreadable = scratch.path().join("d/noacc");
+    fs::create_dir_all(&unreadable).unwrap();
+    fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(&unreadable, fs::Permissions::from_mode(0o000)).unwrap();
+    let d = scratch.path().join("d");
+    let output = as_nobody(scratch.path(), &["send", "127.0.0.1:1", d.to_str().unwrap()]).output().unwrap();
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(complaint, format!("tej: {}: Permission denied\n", unreadable.display()));
+}
+
 // case 50
 #[test]
 fn a_client_that_goes_in_mid_file_leaves_nothing() {
@@ -208,22 +292,16 @@ fn a_directory_that_is_removed_refuses_every_file_and_the_server_lives() {
 #[test]
 fn a_directory_that_is_read_only_refuses_every_file_and_the_server_lives() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-    use std::os::unix::process::CommandExt;
 
     let scratch = tempfile::tempdir().unwrap();
     let set_mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     set_mode(scratch.path(), 0o755);
     let inbox = scratch.path().join("in");
     fs::create_dir(&inbox).unwrap();
-    // Permissions mean nothing to root, who becomes somebody else, and may have to take the program along.
-    let program = scratch.path().join("tej");
-    fs::copy(env!("CARGO_BIN_EXE_tej"), &program).unwrap();
-    let mut recv = std::process::Command::new(&program);
     if fs::metadata(&inbox).unwrap().uid() == 0 {
-        recv.uid(NOBODY).gid(NOBODY).current_dir("/");
         chown(&inbox, Some(NOBODY), None).unwrap();
     }
-    let mut tej = Tej::spawn(recv.args(command(&inbox)).stdin(Stdio::null()));
+    let mut tej = Tej::spawn(as_nobody(scratch.path(), &command(&inbox)).stdin(Stdio::null()));
     let addr = tej.listening();
     let client = TcpStream::connect(&addr).unwrap();
     let mut receiver = Receiver { tej, addr, client };
@@ -263,7 +341,7 @@ fn names_are_escaped_in_every_line() {
         let output = recv.wait_with_output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
         let escape = if json { r"\u001b]0;x" } else { r"\u{1b}]0;x" };
-        assert_eq!(text.matches(escape).count(), 4, "three names and a path: {text}");
+        assert_eq!(text.matches(escape).count(), 5, "three names, a path and what is in the way: {text}");
         assert!(
             text.chars().all(|c| c == '\n' || !(c.is_control() || "\u{202e}\u{2066}".contains(c))),
             "{text:?}"
@@ -303,6 +381,22 @@ fn options_for_a_directory_want_one() {
 
 fn command(dir: &Path) -> [&str; 6] {
     ["recv", "--listen", "127.0.0.1:0", "--json", "--dir", dir.to_str().unwrap()]
+}
+
+/// The command, which permissions mean something to: root becomes somebody else, and may have to take the program along.
+#[cfg(unix)]
+fn as_nobody(scratch: &Path, arguments: &[&str]) -> std::process::Command {
+    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::process::CommandExt;
+
+    let program = scratch.join("tej");
+    fs::copy(env!("CARGO_BIN_EXE_tej"), &program).unwrap();
+    let mut command = std::process::Command::new(program);
+    command.args(arguments);
+    if fs::metadata(scratch).unwrap().uid() == 0 {
+        command.uid(NOBODY).gid(NOBODY).current_dir("/");
+    }
+    command
 }
 
 fn entries(dir: &Path) -> Vec<String> {

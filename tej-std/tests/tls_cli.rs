@@ -103,6 +103,41 @@ fn an_identity_has_a_usual_place() {
 }
 
 #[test]
+fn how_to_use_the_usual_identity_is_told() {
+    let people = People::new();
+    for made in [true, false] {
+        let mut command = Tej::command(&["identity"]);
+        let output = command.env("XDG_CONFIG_HOME", people.dir.path()).output().unwrap();
+        let told = format!("tej: use it with --identity {}\n", people.path("tej/identity.pem"));
+        assert!(stderr(&output).ends_with(&told), "{output:?}");
+        assert_eq!(stderr(&output).contains("made"), made);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_identity_that_others_can_read_is_told_of() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let people = People::new();
+    let (path, fingerprint) = people.identity("b.pem");
+    let options = ["--identity", &path, "--peer", &fingerprint];
+    for (mode, is_open) in [(0o600, false), (0o640, true), (0o604, true)] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let told = format!("tej: others can read {path}, and pass for you: chmod 600 {path}\n");
+        for arguments in [
+            &["identity", &path][..],
+            &[&["send", "127.0.0.1:1"], &options[..]].concat(),
+            &[&["ping", "127.0.0.1:1"], &options[..]].concat(),
+            &[&["recv", "--connect", "127.0.0.1:1"], &options[..]].concat(),
+        ] {
+            let output = Tej::run(arguments);
+            assert_eq!(stderr(&output).contains(&told), is_open, "{mode:o}: {output:?}");
+        }
+    }
+}
+
+#[test]
 fn a_file_goes_between_two_people_who_pinned_each_other() {
     let people = People::new();
     let (ours, our_fingerprint) = people.identity("ours");

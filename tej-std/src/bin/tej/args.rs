@@ -10,7 +10,7 @@ use tej_std::{
     Admission, Config, DecodeError, DecodeErrorKind, Limits, MinRate, ReceiveError, Status, Timeouts,
 };
 
-use crate::report::{Failure, ShowProgress};
+use crate::report::{Failure, Peer, ShowProgress};
 
 /// Moves files and messages between machines over TEJ v1, with almost no overhead.
 ///
@@ -80,7 +80,8 @@ pub(crate) struct SendArgs {
     /// HOST:PORT to connect to (not with --listen), then files and directories to send.
     ///
     /// A file goes by its base name; a directory's files by names relative to its parent, such as photos/a.jpg. In a
-    /// directory symbolic links are skipped with a warning, and so are names that begin with a dot (but see --dotfiles).
+    /// directory symbolic links are skipped with a warning, and so are names that begin with a dot (but see --dotfiles) and
+    /// empty directories. A file or a directory that cannot be read ends the command before anything is sent.
     #[arg(value_name = "HOST:PORT | FILE|DIR")]
     pub(crate) operands: Vec<OsString>,
     /// Wait for one peer here instead of connecting; port 0 picks a free port.
@@ -178,7 +179,8 @@ pub(crate) struct PingArgs {
 /// owner can read. Each side gives its own with --identity, and the fingerprint of the other's with --peer.
 #[derive(Args, Debug)]
 pub(crate) struct IdentityArgs {
-    /// The file; without it, tej/identity.pem in the user's configuration directory (~/.config on Unix).
+    /// The file; without it, tej/identity.pem in the user's configuration directory (~/.config on Unix), which has to be
+    /// given to --identity like any other.
     #[arg(value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
     /// Print one JSON object on standard output, and nothing else there.
@@ -189,7 +191,8 @@ pub(crate) struct IdentityArgs {
 /// Writes one frame to a file or standard output.
 #[derive(Args, Debug)]
 pub(crate) struct EncodeArgs {
-    /// Files and directories to put into the frame, by the names that tej send gives them.
+    /// Files and directories to put into the frame, by the names that tej send gives them; what it skips of a directory is
+    /// skipped here, too. A file or a directory that cannot be read ends the command before anything is written.
     #[arg(value_name = "FILE|DIR")]
     pub(crate) files: Vec<OsString>,
     #[command(flatten)]
@@ -227,14 +230,14 @@ pub(crate) struct CompletionsArgs {
     pub(crate) shell: clap_complete::Shell,
 }
 
-/// Writes the manual pages of tej and its commands.
+/// Prints the manual page of tej, or writes it and those of its commands into a directory.
 #[derive(Args, Debug)]
 #[command(after_help = "To read one:  tej man --dir pages && man -l pages/tej-send.1
 To install them:  tej man --dir ~/.local/share/man/man1")]
 pub(crate) struct ManArgs {
-    /// Write them into this directory, which is created if need be.
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    pub(crate) dir: PathBuf,
+    /// Write all pages into this directory, which is created if need be.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
 }
 
 /// What goes into a frame beside its files.
@@ -264,7 +267,8 @@ pub(crate) struct FrameArgs {
 /// What to do with what comes in.
 #[derive(Args, Debug)]
 pub(crate) struct ReceiveArgs {
-    /// Give up after so many seconds without a byte from the peer, or without the peer taking one.
+    /// Give up after so many seconds without a byte from the peer, or without the peer taking one. A listener waits for its
+    /// first peer without limit.
     #[arg(
         long,
         visible_alias = "idle-timeout",
@@ -326,8 +330,8 @@ impl ReceiveArgs {
     }
 
     /// What a connection that receives like this failed of; over a limit, with the option that set it.
-    pub(crate) fn failure(&self, error: &ReceiveError) -> Failure {
-        let mut failure = Failure::receive(error, self.timeout);
+    pub(crate) fn failure(&self, error: &ReceiveError, peer: Peer) -> Failure {
+        let mut failure = Failure::receive(error, peer, self.timeout);
         if let ReceiveError::Decode(error) = error
             && let Some(what) = self.exceeded(error)
         {

@@ -37,6 +37,11 @@ struct Numbers {
 }
 
 impl Numbers {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rate is not negative, and is rounded anyway"
+    )]
     fn of(state: &ProgressState) -> Self {
         // The first bytes fill buffers, whose speed is not that of the peer.
         let is_known = state.elapsed() >= FIRST;

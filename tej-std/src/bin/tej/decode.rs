@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tej_std::Receiver;
+use tej_std::{ReceiveError, Receiver};
 use tokio::io::AsyncRead;
 
 use crate::Stop;
@@ -10,26 +10,30 @@ use crate::args::DecodeArgs;
 use crate::explain;
 use crate::intake::Intake;
 use crate::outgoing::is_standard;
-use crate::report::{Failure, Reporter};
+use crate::report::{Failure, Peer, Reporter};
 use crate::send::config;
 
 pub(crate) async fn run(args: DecodeArgs, reporter: &Reporter) -> Result<(), Stop> {
-    let input: Box<dyn AsyncRead + Send + Unpin> = match args.input.as_deref() {
-        Some(path) if !is_standard(path) => match tokio::fs::File::open(path).await {
-            Ok(file) => Box::new(file),
-            Err(error) => {
-                let failure = Failure::io(&path.to_string_lossy(), &error);
-                return reporter.settle(CONN, Err(failure)).await;
+    let (input, shown): (Box<dyn AsyncRead + Send + Unpin>, _) = match args.input.as_deref() {
+        Some(path) if !is_standard(path) => {
+            let shown = path.display().to_string();
+            match tokio::fs::File::open(path).await {
+                Ok(_) if path.is_dir() => {
+                    let failure = Failure::new("io", format!("{shown} is a directory, not a file"));
+                    return reporter.settle_alone(Err(failure)).await;
+                }
+                Ok(file) => (Box::new(file), shown),
+                Err(error) => return reporter.settle_alone(Err(Failure::io(&shown, &error))).await,
             }
-        },
-        _ => Box::new(tokio::io::stdin()),
+        }
+        _ => (Box::new(tokio::io::stdin()), "standard input".to_owned()),
     };
     if args.explain {
-        return reporter.settle(CONN, explain::run(input, reporter).await).await;
+        return reporter.settle(CONN, explain::run(input, &shown, reporter).await).await;
     }
     let mut receiver = Receiver::new(input, &config(None));
     let outcome = tokio::select! {
-        outcome = frames(&mut receiver, reporter) => outcome,
+        outcome = frames(&mut receiver, &shown, reporter) => outcome,
         () = reporter.shutdown().requested() => Err(Failure::closed("interrupted")),
     };
     reporter.settle(CONN, outcome).await
@@ -37,9 +41,10 @@ pub(crate) async fn run(args: DecodeArgs, reporter: &Reporter) -> Result<(), Sto
 
 async fn frames(
     receiver: &mut Receiver<Box<dyn AsyncRead + Send + Unpin>>,
+    shown: &str,
     reporter: &Reporter,
 ) -> Result<(), Failure> {
-    let mut intake = Intake::new(CONN, reporter, None, true);
+    let mut intake = Intake::all(CONN, reporter);
     loop {
         match receiver.next().await {
             Ok(None) => return Ok(()),
@@ -48,7 +53,8 @@ async fn frames(
                     reporter.frame_end(CONN).await;
                 }
             }
-            Err(error) => return Err(Failure::receive(&error, Duration::ZERO)),
+            Err(ReceiveError::Io(error)) => return Err(Failure::io(shown, &error)),
+            Err(error) => return Err(Failure::receive(&error, Peer::Sends, Duration::ZERO)),
         }
     }
 }

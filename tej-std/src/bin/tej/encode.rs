@@ -63,7 +63,7 @@ async fn write_file(outgoing: &Outgoing, path: &Path, reporter: &Reporter) -> Re
     // A symbolic link stays one: what it points to is replaced.
     let target = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
     let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let temporary = temporary_in(parent).map_err(failed)?;
+    let temporary = temporary_in(parent).map_err(|error| Failure::making(path, &error))?;
     let file = temporary.reopen().map_err(failed)?;
     write(outgoing, tokio::fs::File::from_std(file), &shown, reporter).await?;
     if let Ok(existing) = existing {

@@ -8,13 +8,17 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use crate::report::{Failure, Reporter};
 use crate::text::{printable, printable_bytes};
 
-/// Prints the fields of `input` to its end or first fault.
-pub(crate) async fn run(mut input: impl AsyncRead + Unpin, reporter: &Reporter) -> Result<(), Failure> {
+/// Prints the fields of `input`, which is called `shown`, to its end or first fault.
+pub(crate) async fn run(
+    mut input: impl AsyncRead + Unpin,
+    shown: &str,
+    reporter: &Reporter,
+) -> Result<(), Failure> {
     let mut explainer = Explainer::new();
     let mut chunk = vec![0; CHUNK];
     loop {
         let n = tokio::select! {
-            n = input.read(&mut chunk) => n.map_err(|error| Failure::io("reading", &error))?,
+            n = input.read(&mut chunk) => n.map_err(|error| Failure::io(shown, &error))?,
             () = reporter.shutdown().requested() => return Err(interrupted()),
         };
         let outcome = if n == 0 { explainer.finish() } else { explainer.feed(&chunk[..n]) };
@@ -213,7 +217,9 @@ impl Explainer {
         self.line(error.offset, field, field.len() as u64, &format!("FAULT: {what}"));
         let cause = self.cause(error, &begun, skip);
         let _ = writeln!(self.text, "\nlikely: {cause}");
-        Failure { detail: what, ..Failure::from(*error) }
+        let mut failure = Failure::from(*error);
+        failure.detail = what;
+        failure
     }
 
     fn finish(&mut self) -> Result<(), Failure> {

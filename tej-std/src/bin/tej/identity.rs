@@ -12,23 +12,29 @@ use crate::report::{Failure, Reporter};
 
 pub(crate) async fn run(args: IdentityArgs, reporter: &Reporter) -> Result<(), Stop> {
     let outcome = async {
-        let path = match args.file {
-            Some(path) => path,
-            None => usual_path()?,
+        let (path, is_usual) = match args.file {
+            Some(path) => (path, false),
+            None => (usual_path()?, true),
         };
-        let (identity, created) = load_or_create(&path)
-            .map_err(|error| Failure::new("io", format!("no identity in {}: {error}", path.display())))?;
+        let (identity, created) = load_or_create(&path).map_err(|error| match error {
+            SetupError::Write { path, error } => Failure::making(&path, &error),
+            error => Failure::new("io", format!("no identity in {}: {error}", path.display())),
+        })?;
         if created {
             let path = path.display();
             reporter
                 .warn(&format!("made {path}: keep it to yourself, and tell others its fingerprint"))
                 .await;
         }
+        if is_usual {
+            reporter.warn(&format!("use it with --identity {}", path.display())).await;
+        }
+        warn_of_others(&path, reporter).await;
         reporter.identity(&path, identity.fingerprint(), created).await;
         Ok(())
     }
     .await;
-    reporter.settle(NO_CONNECTION, outcome).await
+    reporter.settle_alone(outcome).await
 }
 
 /// The file in the user's configuration directory; its directory is made if need be.
@@ -56,6 +62,24 @@ fn load_or_create(path: &Path) -> Result<(Identity, bool), SetupError> {
     }
 }
 
+/// Tells of a key that is no secret.
+async fn warn_of_others(path: &Path, reporter: &Reporter) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        if std::fs::metadata(path).is_ok_and(|metadata| metadata.mode() & READABLE_BY_OTHERS != 0) {
+            let path = path.display();
+            reporter.warn(&format!("others can read {path}, and pass for you: chmod 600 {path}")).await;
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = (path, reporter);
+}
+
+/// For the group, and for all.
+#[cfg(unix)]
+const READABLE_BY_OTHERS: u32 = 0o044;
+
 /// How a listener speaks TLS.
 #[derive(Debug)]
 pub(crate) struct Listening {
@@ -65,6 +89,14 @@ pub(crate) struct Listening {
 }
 
 impl TlsArgs {
+    /// Tells what is unsafe about the files that are given.
+    pub(crate) async fn warn(&self, reporter: &Reporter) {
+        // Keys of --tls-key are often for a group of servers, and whoever has one knows about it.
+        if let Some(path) = &self.identity {
+            warn_of_others(path, reporter).await;
+        }
+    }
+
     /// What a client shakes hands with; `None` for no TLS.
     pub(crate) fn connector(&self) -> Result<Option<Connector>, Stop> {
         let identity = self.own_identity()?;
@@ -145,6 +177,3 @@ impl TlsArgs {
         }
     }
 }
-
-/// Stands where no connection is to blame.
-const NO_CONNECTION: u64 = 0;

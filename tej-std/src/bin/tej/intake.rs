@@ -1,5 +1,7 @@
 //! What is done with received events, the same for every command that receives.
 
+use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
@@ -8,7 +10,9 @@ use tej_std::{Event, FrameHeader, ReceiveError, Receiver, Splice};
 use tokio::io::AsyncRead;
 use tokio::task::block_in_place;
 
+use crate::args::ReceiveArgs;
 use crate::report::{Fate, FileReport, Progress, Reporter, hex};
+use crate::text::os_error;
 
 /// Follows the events of one connection: hashes, stores and reports.
 #[derive(Debug)]
@@ -17,6 +21,8 @@ pub(crate) struct Intake<'a> {
     reporter: &'a Reporter,
     delivery: Option<Delivery>,
     digest: bool,
+    /// Where the delivery stores files.
+    dir: Option<&'a Path>,
     header: Option<FrameHeader>,
     file: Option<File>,
     message: Message,
@@ -26,12 +32,23 @@ pub(crate) struct Intake<'a> {
 }
 
 impl<'a> Intake<'a> {
-    pub(crate) fn new(conn: u64, reporter: &'a Reporter, delivery: Option<Delivery>, digest: bool) -> Self {
+    pub(crate) fn new(
+        conn: u64,
+        reporter: &'a Reporter,
+        delivery: Option<Delivery>,
+        args: &'a ReceiveArgs,
+    ) -> Self {
+        Self { delivery, digest: args.digest, dir: args.dir.as_deref(), ..Self::all(conn, reporter) }
+    }
+
+    /// One that tells all, and stores nothing.
+    pub(crate) fn all(conn: u64, reporter: &'a Reporter) -> Self {
         Self {
             conn,
             reporter,
-            delivery,
-            digest,
+            delivery: None,
+            digest: true,
+            dir: None,
             header: None,
             file: None,
             message: Message::default(),
@@ -134,6 +151,32 @@ impl<'a> Intake<'a> {
         }
     }
 
+    /// What there is in the directory that a file of this name cannot be stored because of, if that is why.
+    fn in_the_way(&self, name: &[u8], refusal: &Refusal) -> Option<String> {
+        let (dir, name) = (self.dir?, Path::new(str::from_utf8(name).ok()?));
+        let Refusal::Io(error) = refusal else { return None };
+        let mut parents: Vec<_> = name.ancestors().skip(1).collect();
+        parents.reverse();
+        parents.into_iter().filter(|parent| !parent.as_os_str().is_empty()).find_map(|parent| {
+            let (path, shown) = (dir.join(parent), parent.display());
+            match error.kind() {
+                io::ErrorKind::NotADirectory if path.exists() && !path.is_dir() => {
+                    Some(format!("{shown} is a file here, so that nothing can be stored below it"))
+                }
+                io::ErrorKind::AlreadyExists if path.is_symlink() && !path.exists() => {
+                    Some(format!("{shown} is a symbolic link to nothing"))
+                }
+                // So says the door of the directory of what leads out of it.
+                io::ErrorKind::PermissionDenied if path.is_symlink() => {
+                    let is_inside = path.canonicalize().ok()?.starts_with(dir.canonicalize().ok()?);
+                    (!is_inside)
+                        .then(|| format!("{shown} is a symbolic link that leads out of {}", dir.display()))
+                }
+                _ => None,
+            }
+        })
+    }
+
     async fn end_file(&mut self, file: File) {
         let stored = match file.sink {
             Sink::Discard => Ok(None),
@@ -143,7 +186,13 @@ impl<'a> Intake<'a> {
         let fate = match &stored {
             Ok(None) => Fate::Discarded,
             Ok(Some(path)) => Fate::Stored(path),
-            Err(refusal) => Fate::Refused(format!("{refusal}{}", remedy(refusal))),
+            Err(refusal) => Fate::Refused(match self.in_the_way(&file.name, refusal) {
+                Some(why) => why,
+                None => match refusal {
+                    Refusal::Io(error) => os_error(error),
+                    _ => format!("{refusal}{}", remedy(refusal)),
+                },
+            }),
         };
         let report = FileReport { name: &file.name, size: file.size, sha256: finish(file.hasher), fate };
         self.reporter.file(self.conn, &report).await;

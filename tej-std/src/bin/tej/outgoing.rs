@@ -16,6 +16,7 @@ use walkdir::WalkDir;
 
 use crate::args::{FrameArgs, StdinFile};
 use crate::report::{Failure, Progress, Reporter};
+use crate::text::os_error;
 
 /// A frame that is ready to be sent: everything was found and could be opened.
 #[derive(Debug)]
@@ -74,13 +75,19 @@ impl Outgoing {
                 Message::Bytes(bytes)
             }
             (None, Some(path)) => {
-                let (_, metadata) = open_regular(&path)?;
+                let (_, metadata) = open_regular(&path, STDIN_MESSAGE)?;
                 size = size.saturating_add(metadata.len());
                 Message::File(path)
             }
             (None, None) => Message::Bytes(Vec::new()),
         };
         Ok(Self { status: frame.status, files, message, size })
+    }
+
+    /// Whether nothing was asked for that a peer could learn of.
+    pub(crate) fn is_empty(&self) -> bool {
+        let has_message = !matches!(&self.message, Message::Bytes(bytes) if bytes.is_empty());
+        self.files.is_empty() && !has_message && self.status == Status::ZERO
     }
 
     pub(crate) fn files(&self) -> u64 {
@@ -113,7 +120,7 @@ impl Outgoing {
         for (index, source) in self.files.iter().enumerate() {
             match &source.content {
                 Content::File(path) => {
-                    let source_file = SourceFile::open(path)?;
+                    let source_file = SourceFile::open(path, STDIN)?;
                     let bar = reporter.progress(&source.name, source_file.size);
                     sender.start_file(&source.name, source_file.size).await?;
                     source_file.copy(sender, &bar).await?;
@@ -132,7 +139,7 @@ impl Outgoing {
         match &self.message {
             Message::Bytes(bytes) => sender.finish_frame(bytes).await?,
             Message::File(path) => {
-                let source_file = SourceFile::open(path)?;
+                let source_file = SourceFile::open(path, STDIN_MESSAGE)?;
                 sender.start_message(source_file.size).await?;
                 let bar = reporter.progress("message", source_file.size);
                 source_file.copy(sender, &bar).await?;
@@ -234,8 +241,8 @@ struct SourceFile<'a> {
 }
 
 impl<'a> SourceFile<'a> {
-    fn open(path: &'a Path) -> Result<Self, Failure> {
-        let (file, before) = open_regular(path)?;
+    fn open(path: &'a Path, instead: &str) -> Result<Self, Failure> {
+        let (file, before) = open_regular(path, instead)?;
         Ok(Self { path, file, size: before.len(), before })
     }
 
@@ -253,11 +260,8 @@ impl<'a> SourceFile<'a> {
                     bar.inc(n);
                 }
                 Err(SendError::Source(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    let detail = format!(
-                        "{} shrank from {} to {copied} bytes while it was sent",
-                        self.name(),
-                        self.size
-                    );
+                    let detail =
+                        format!("{} ended at byte {copied}, it had {} at the start", self.name(), self.size);
                     return Err(Failure::source(detail).into());
                 }
                 Err(SendError::Source(error)) => {
@@ -337,7 +341,21 @@ struct Found {
 impl Found {
     /// Adds the file, or the files of the directory, that `path` names.
     fn add(&mut self, path: &Path) -> Result<(), Refused> {
-        let metadata = std::fs::metadata(path).map_err(|error| cannot_open(path, &error))?;
+        let metadata = match std::fs::metadata(path) {
+            Err(error) if is_standard(path) && error.kind() == io::ErrorKind::NotFound => {
+                return Err(Refused::usage(format!(
+                    "there is no file called -; {STDIN} sends standard input (SIZE bytes of it)"
+                )));
+            }
+            metadata => metadata.map_err(|error| cannot_open(path, &error))?,
+        };
+        let is_dotted = path.file_name().is_some_and(begins_with_a_dot);
+        if is_dotted && !self.dotfiles {
+            self.warnings.push(format!(
+                "{} begins with a dot, and most receivers refuse such names (but see their --allow-dotfiles); it is sent",
+                path.display()
+            ));
+        }
         if !metadata.is_dir() {
             let name = path.file_name().map(OsStr::to_os_string).unwrap_or_default();
             return self.push(Path::new(&name), path);
@@ -350,12 +368,19 @@ impl Found {
                 real.file_name().map(OsStr::to_os_string).unwrap_or_default()
             }
         };
-        let mut dotted = 0;
-        let mut walk = WalkDir::new(path).min_depth(1).sort_by_file_name().into_iter();
+        let (mut dotted, mut empty) = (0, 0);
+        let mut walk = WalkDir::new(path).sort_by_file_name().into_iter();
         while let Some(entry) = walk.next() {
-            let entry = entry.map_err(|error| Failure::source(error.to_string()))?;
+            let entry = entry.map_err(|error| match (error.path(), error.io_error()) {
+                (Some(path), Some(cause)) => cannot_open(path, cause),
+                _ => Failure::source(error.to_string()),
+            })?;
             let kind = entry.file_type();
-            if !self.dotfiles && entry.file_name().as_encoded_bytes().starts_with(b".") {
+            if entry.depth() == 0 {
+                empty += u64::from(is_empty(entry.path()));
+                continue;
+            }
+            if !self.dotfiles && begins_with_a_dot(entry.file_name()) {
                 dotted += 1;
                 if kind.is_dir() {
                     walk.skip_current_dir();
@@ -363,6 +388,7 @@ impl Found {
                 continue;
             }
             if kind.is_dir() {
+                empty += u64::from(is_empty(entry.path()));
                 continue;
             }
             if !kind.is_file() {
@@ -372,6 +398,10 @@ impl Found {
             }
             let below = entry.path().strip_prefix(path).unwrap_or(entry.path());
             self.push(&Path::new(&base).join(below), entry.path())?;
+        }
+        if empty > 0 {
+            let what = if empty == 1 { "1 empty directory" } else { &format!("{empty} empty directories") };
+            self.warnings.push(format!("skipped {what} in {}: only files are sent", path.display()));
         }
         if dotted > 0 {
             let what = if dotted == 1 { "1 name that begins" } else { &format!("{dotted} names that begin") };
@@ -385,11 +415,20 @@ impl Found {
 
     /// Adds the file at `path`, if it can be opened and sent as `name`.
     fn push(&mut self, name: &Path, path: &Path) -> Result<(), Refused> {
-        let (_, metadata) = open_regular(path)?;
+        let (_, metadata) = open_regular(path, STDIN)?;
         self.size = self.size.saturating_add(metadata.len());
         self.files.push(Source { name: wire_name(name)?, content: Content::File(path.to_path_buf()) });
         Ok(())
     }
+}
+
+fn begins_with_a_dot(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
+}
+
+fn is_empty(dir: &Path) -> bool {
+    // One that cannot be read is an error of the walk.
+    std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 /// A relative path as it goes over the wire: UTF-8, parts separated by `/`.
@@ -403,21 +442,27 @@ fn wire_name(path: &Path) -> Result<String, Refused> {
     }
 }
 
-fn open_regular(path: &Path) -> Result<(File, Metadata), Failure> {
+/// Opens a regular file; what is none can be sent `instead` as standard input.
+fn open_regular(path: &Path, instead: &str) -> Result<(File, Metadata), Failure> {
     tej_std::open_regular(path).map_err(|error| {
         let mut failure = cannot_open(path, &error);
         if error.get_ref().is_some_and(|error| error.downcast_ref::<NotRegular>().is_some()) {
-            failure.detail += "; use --stdin NAME:SIZE for what is none";
+            failure.detail += &format!("; use {instead} for what is none");
         }
         failure
     })
 }
 
 fn cannot_open(path: &Path, error: &io::Error) -> Failure {
-    Failure::source(format!("{}: {error}", path.display()))
+    Failure::source(format!("{}: {}", path.display(), os_error(error)))
 }
 
 /// Whether a path stands for standard input or output.
 pub(crate) fn is_standard(path: &Path) -> bool {
     path == Path::new("-")
 }
+
+/// How a file that is not regular is sent.
+const STDIN: &str = "--stdin NAME:SIZE";
+/// And a message.
+const STDIN_MESSAGE: &str = "--message-file -";

@@ -15,7 +15,7 @@ use crate::Stop;
 use crate::args::{ReceiveArgs, RecvArgs};
 use crate::identity::Listening;
 use crate::intake::Intake;
-use crate::report::{Failure, Reporter};
+use crate::report::{Failure, Peer, Reporter};
 use crate::send::{check_address, listen, open_inbox};
 use crate::shutdown::Shutdown;
 use crate::transport::{Handshake, Incoming, Link, Listener, connect};
@@ -31,6 +31,7 @@ pub(crate) async fn run(args: RecvArgs, reporter: &Reporter) -> Result<(), Stop>
         // clap requires one of them.
         (None, None) => return Ok(()),
     };
+    tls.warn(reporter).await;
     let outcome = async {
         // It only receives.
         let config = Config { send_buffer: 1, ..receive.config() };
@@ -75,11 +76,17 @@ impl Service {
     ) -> Result<(), Failure> {
         let link = tokio::select! {
             link = connect(addr, self.receive.timeout, config, connector) => link?,
-            () = self.reporter.shutdown().requested() => return Err(Failure::closed("interrupted")),
+            () = self.reporter.shutdown().requested() => {
+                return Err(Failure::closed("interrupted").unconnected());
+            }
         };
         match self.receive_over(FIRST, link).await? {
             End::Interrupted => Err(Failure::closed("interrupted")),
-            End::Closed | End::Enough => self.quota.check().await,
+            End::Closed | End::Enough => {
+                self.quota.check().await?;
+                self.tell_of_nothing().await;
+                Ok(())
+            }
         }
     }
 
@@ -87,12 +94,22 @@ impl Service {
         let link = tokio::select! {
             link = listener.accept_one(&self.reporter) => link?,
             () = self.reporter.shutdown().requested() => {
-                return Err(Failure::closed("interrupted before a peer came"));
+                return Err(Failure::closed("interrupted before a peer came").unconnected());
             }
         };
         match self.receive_over(FIRST, link).await? {
             End::Interrupted => Err(Failure::closed("interrupted")),
-            End::Closed | End::Enough => Ok(()),
+            End::Closed | End::Enough => {
+                self.tell_of_nothing().await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Says so where the one peer there was has sent nothing.
+    async fn tell_of_nothing(&self) {
+        if *self.quota.done.lock().await == 0 {
+            self.reporter.warn("the peer closed; no frame came").await;
         }
     }
 
@@ -120,7 +137,8 @@ impl Service {
         while let Some(ended) = peers.join_next().await {
             self.ended(ended).await;
         }
-        self.quota.check().await
+        // What is missing is not of one connection.
+        self.quota.check().await.map_err(Failure::unconnected)
     }
 
     async fn serve_peer(self: Arc<Self>, conn: u64, incoming: Incoming, address: IpAddr) {
@@ -136,7 +154,8 @@ impl Service {
     /// A fault of ours ends the connection that met it alone, but it is no success.
     async fn ended(&self, ended: Result<(), JoinError>) {
         if let Err(error) = ended {
-            self.reporter.error(NO_CONNECTION, &Failure::new("io", format!("internal error: {error}"))).await;
+            let failure = Failure::new("io", format!("internal error: {error}")).unconnected();
+            self.reporter.error(FIRST, &failure).await;
         }
     }
 
@@ -177,7 +196,7 @@ impl Service {
     ) -> Result<End, Failure> {
         // Our direction stays open: many a peer takes its end for the end of the connection.
         let (mut receiver, mut sender) = connection.split();
-        let mut intake = Intake::new(conn, &self.reporter, delivery, self.receive.digest);
+        let mut intake = Intake::new(conn, &self.reporter, delivery, &self.receive);
         let ended = tokio::select! {
             ended = self.frames(conn, &mut receiver, &mut intake) => Some(ended?),
             () = self.end() => None,
@@ -202,7 +221,7 @@ impl Service {
         intake: &mut Intake<'_>,
     ) -> Result<End, Failure> {
         loop {
-            let failed = |error| self.receive.failure(&error);
+            let failed = |error| self.receive.failure(&error, Peer::Sends);
             if intake.bypass(receiver).await.map_err(failed)? {
                 continue;
             }
@@ -268,5 +287,3 @@ impl Quota {
 
 /// Connections are counted from here.
 const FIRST: u64 = 1;
-/// Stands where no connection is to blame.
-const NO_CONNECTION: u64 = 0;

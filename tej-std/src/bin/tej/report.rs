@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::Stop;
 use crate::bars;
 use crate::shutdown::Shutdown;
-use crate::text::{SafeJson, printable, printable_bytes, printable_lines};
+use crate::text::{SafeJson, os_error, printable, printable_bytes, printable_lines};
 
 /// Prints events, and remembers whether one of them was a failure.
 ///
@@ -168,11 +168,14 @@ impl Reporter {
 
     pub(crate) async fn error(&self, conn: u64, error: &Failure) {
         self.set_failed();
-        let Failure { kind, offset, detail } = error;
+        let Failure { kind, offset, detail, is_unconnected } = error;
+        let conn = (!is_unconnected).then_some(conn);
         if self.shared.json {
             self.print(&Report::Error { conn, offset: *offset, kind, detail }, String::new).await;
-        } else {
+        } else if let Some(conn) = conn {
             self.warn(&format!("#{conn} {kind}: {detail}")).await;
+        } else {
+            self.warn(detail).await;
         }
     }
 
@@ -186,6 +189,11 @@ impl Reporter {
                 Err(Stop::Failed)
             }
         }
+    }
+
+    /// As [`settle`](Self::settle), for what has no connections.
+    pub(crate) async fn settle_alone(&self, outcome: Result<(), Failure>) -> Result<(), Stop> {
+        self.settle(0, outcome.map_err(Failure::unconnected)).await
     }
 
     /// A line for people, on standard error.
@@ -477,21 +485,48 @@ pub(crate) enum Fate<'a> {
     Refused(String),
 }
 
+/// What a peer has to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Peer {
+    /// It takes what we send, which may keep it busy.
+    Receives,
+    /// It only sends.
+    Sends,
+}
+
 /// An error as the command reports it.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) kind: &'static str,
     pub(crate) offset: Option<u64>,
     pub(crate) detail: String,
+    /// There was no connection that it could be of.
+    is_unconnected: bool,
 }
 
 impl Failure {
     pub(crate) fn new(kind: &'static str, detail: impl Into<String>) -> Self {
-        Self { kind, offset: None, detail: detail.into() }
+        Self { kind, offset: None, detail: detail.into(), is_unconnected: false }
     }
 
     pub(crate) fn io(what: &str, error: &std::io::Error) -> Self {
-        Self::new("io", format!("{what}: {error}"))
+        Self::new("io", format!("{what}: {}", os_error(error)))
+    }
+
+    /// As [`io`](Self::io), for what was to be made at `path`.
+    pub(crate) fn making(path: &Path, error: &std::io::Error) -> Self {
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        match directory {
+            Some(directory) if error.kind() == std::io::ErrorKind::NotFound && !directory.exists() => {
+                Self::new("io", format!("the directory {} does not exist", directory.display()))
+            }
+            _ => Self::io(&path.display().to_string(), error),
+        }
+    }
+
+    /// Nothing was connected to yet.
+    pub(crate) fn unconnected(self) -> Self {
+        Self { is_unconnected: true, ..self }
     }
 
     pub(crate) fn source(detail: impl Into<String>) -> Self {
@@ -503,20 +538,19 @@ impl Failure {
     }
 
     /// The peer did not do `what` for as long as --timeout says.
-    fn silence(what: &str, timeout: Duration) -> Self {
+    fn silence(what: &str, peer: Peer, timeout: Duration) -> Self {
         let seconds = timeout.as_secs_f64();
-        Self::new(
-            "timeout",
-            format!(
-                "the peer {what} for {seconds} s (it may be busy with what it has); {TIMEOUT} allows more"
-            ),
-        )
+        let excuse = match peer {
+            Peer::Receives => " (it may be busy with what it has)",
+            Peer::Sends => "",
+        };
+        Self::new("timeout", format!("the peer {what} for {seconds} s{excuse}; {TIMEOUT} allows more"))
     }
 
-    pub(crate) fn receive(error: &ReceiveError, timeout: Duration) -> Self {
+    pub(crate) fn receive(error: &ReceiveError, peer: Peer, timeout: Duration) -> Self {
         match error {
             ReceiveError::Decode(error) => Self::of_peer(*error),
-            ReceiveError::Timeout => Self::silence("sent nothing", timeout),
+            ReceiveError::Timeout => Self::silence("sent nothing", peer, timeout),
             ReceiveError::FrameTimeout => {
                 Self::new("timeout", format!("{error}; --frame-timeout allows more"))
             }
@@ -576,7 +610,9 @@ impl Failure {
 
     pub(crate) fn send(error: &SendError, timeout: Duration) -> Self {
         match error {
-            SendError::Timeout => Self::silence("took nothing of what is sent to it", timeout),
+            SendError::Timeout => {
+                Self::silence("took nothing of what is sent to it", Peer::Receives, timeout)
+            }
             SendError::Closed => Self::closed("the peer closed the connection before it had everything"),
             SendError::Source(error) => Self::source(error.to_string()),
             error => Self::new("io", error.to_string()),
@@ -586,7 +622,12 @@ impl Failure {
 
 impl From<DecodeError> for Failure {
     fn from(error: DecodeError) -> Self {
-        Self { kind: error.kind.name(), offset: Some(error.offset), detail: error.to_string() }
+        Self {
+            kind: error.kind.name(),
+            offset: Some(error.offset),
+            detail: error.to_string(),
+            is_unconnected: false,
+        }
     }
 }
 
@@ -639,23 +680,13 @@ enum Report<'a> {
         bytes: u64,
     },
     Error {
-        conn: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        conn: Option<u64>,
         #[serde(skip_serializing_if = "Option::is_none")]
         offset: Option<u64>,
         kind: &'a str,
         detail: &'a str,
     },
-}
-
-/// Writes to standard output at once, past the lines of a [`Reporter`], and blocks; false when nobody reads it any more,
-/// who has seen enough then.
-pub(crate) fn print_raw(bytes: &[u8]) -> Result<bool, Failure> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(bytes).and_then(|()| out.flush()) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(Failure::io("standard output", &error)),
-    }
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
@@ -687,17 +718,23 @@ mod tests {
 
     #[test]
     fn a_timeout_names_what_would_allow_more() {
-        let second = Duration::from_secs(1);
+        let (second, peer) = (Duration::from_secs(1), Peer::Receives);
         for (failure, texts) in [
-            (Failure::receive(&ReceiveError::Timeout, second), ["sent nothing for 1 s", "--timeout"]),
-            (Failure::receive(&ReceiveError::Timeout, second), ["busy", "--idle-timeout"]),
-            (Failure::receive(&ReceiveError::FrameTimeout, second), ["over one frame", "--frame-timeout"]),
-            (Failure::receive(&ReceiveError::TooSlow, second), ["too slowly", "--min-rate"]),
+            (Failure::receive(&ReceiveError::Timeout, peer, second), ["sent nothing for 1 s", "--timeout"]),
+            (Failure::receive(&ReceiveError::Timeout, peer, second), ["busy", "--idle-timeout"]),
+            (
+                Failure::receive(&ReceiveError::FrameTimeout, peer, second),
+                ["over one frame", "--frame-timeout"],
+            ),
+            (Failure::receive(&ReceiveError::TooSlow, peer, second), ["too slowly", "--min-rate"]),
             (Failure::send(&SendError::Timeout, second), ["took nothing", "for 1 s"]),
             (Failure::send(&SendError::Timeout, second), ["took nothing", "--idle-timeout"]),
         ] {
             assert_eq!(failure.kind, "timeout");
             assert!(texts.iter().all(|text| failure.detail.contains(text)), "{}", failure.detail);
         }
+        // Whoever has only to send is not busy with what we sent.
+        let silent = Failure::receive(&ReceiveError::Timeout, Peer::Sends, second);
+        assert!(!silent.detail.contains("busy"), "{}", silent.detail);
     }
 }

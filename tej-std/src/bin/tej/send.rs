@@ -1,8 +1,11 @@
 //! `tej send`.
 
 use std::ffi::OsString;
+use std::io;
 use std::net::Ipv6Addr;
+use std::path::Path;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,14 +21,20 @@ use crate::args::{Conflict, ReceiveArgs, SendArgs, TlsArgs};
 use crate::identity::Listening;
 use crate::intake::Intake;
 use crate::outgoing::{NotSent, Outgoing, Refused};
-use crate::report::{Failure, Reporter};
+use crate::report::{self, Failure, Reporter};
 use crate::transport::{Link, Listener, connect};
 
 pub(crate) async fn run(args: SendArgs, reporter: &Reporter) -> Result<(), Stop> {
+    let has_message = args.frame.message.is_some() || args.frame.message_file.is_some();
     let (peer, files) = peer_and_files(args.listen, args.operands, &args.tls)?;
+    args.tls.warn(reporter).await;
+    let is_connected = AtomicBool::new(false);
     let work = async {
         let inbox = open_inbox(&args.receive)?;
         let outgoing = Outgoing::gather(args.frame, files, args.stdin, reporter).await?;
+        if outgoing.is_empty() && !has_message {
+            reporter.warn("nothing to send but an empty frame").await;
+        }
         let config = args.receive.config();
         let link = match &peer {
             Peer::Connect(addr, connector) => {
@@ -37,6 +46,7 @@ pub(crate) async fn run(args: SendArgs, reporter: &Reporter) -> Result<(), Stop>
                 listener.accept_one(reporter).await?
             }
         };
+        is_connected.store(true, Ordering::Relaxed);
         let (replies, inbox, receive) = (args.replies, inbox.as_ref(), &args.receive);
         match link {
             Link::Tcp(connection) => {
@@ -55,7 +65,11 @@ pub(crate) async fn run(args: SendArgs, reporter: &Reporter) -> Result<(), Stop>
     match outcome {
         Ok(()) => Ok(()),
         Err(Refused::Usage(message)) => Err(Stop::Usage(message)),
-        Err(Refused::Failed(failure)) => reporter.settle(CONN, Err(failure)).await,
+        // A handshake that failed is of a connection, too.
+        Err(Refused::Failed(failure)) if is_connected.load(Ordering::Relaxed) || failure.kind == "tls" => {
+            reporter.settle(CONN, Err(failure)).await
+        }
+        Err(Refused::Failed(failure)) => reporter.settle_alone(Err(failure)).await,
     }
 }
 
@@ -82,8 +96,8 @@ pub(crate) async fn listen(
 ) -> Result<Listener, Failure> {
     let server = Server::bind(addr, config)
         .await
-        .map_err(|error| Failure::io(&format!("cannot listen on {addr}"), &error))?;
-    let local = server.local_addr().map_err(|error| Failure::io("listening", &error))?;
+        .map_err(|error| Failure::io(&format!("cannot listen on {addr}"), &error).unconnected())?;
+    let local = server.local_addr().map_err(|error| Failure::io("listening", &error).unconnected())?;
     reporter.listening(local).await;
     match tls {
         None if !local.ip().to_canonical().is_loopback() => {
@@ -153,22 +167,55 @@ pub(crate) fn open_inbox(args: &ReceiveArgs) -> Result<Option<Inbox>, Failure> {
         max_entries: store.quota_entries,
         min_free: store.min_free,
     };
-    let opened = Inbox::with_policy(dir, policy);
-    opened.map(Some).map_err(|error| Failure::io(&format!("cannot open {}", dir.display()), &error))
+    let opened = Inbox::with_policy(dir, policy).and_then(|inbox| writable(dir).map(|()| inbox));
+    opened.map(Some).map_err(|error| cannot_store(dir, &error).unconnected())
+}
+
+/// Whether files can be stored, which is better known before any is sent.
+fn writable(dir: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use rustix::fs::{Access, AtFlags, CWD, accessat};
+        let access = Access::WRITE_OK | Access::EXEC_OK;
+        match accessat(CWD, dir, access, AtFlags::EACCESS) {
+            // Not every system can tell it of the effective user.
+            Err(rustix::io::Errno::NOSYS | rustix::io::Errno::INVAL | rustix::io::Errno::NOTSUP) | Ok(()) => {
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = dir;
+    Ok(())
+}
+
+fn cannot_store(dir: &Path, error: &io::Error) -> Failure {
+    match dir.ancestors().find(|ancestor| ancestor.exists()) {
+        Some(file) if !file.is_dir() => {
+            Failure::new("io", format!("{} is a file, not a directory", file.display()))
+        }
+        _ => Failure::io(&format!("cannot store files in {}", dir.display()), error),
+    }
 }
 
 /// Checks HOST:PORT before anything is done with it.
 pub(crate) fn check_address(addr: &str) -> Result<(), Stop> {
+    let mut is_port_at_fault = false;
     let parts = addr.rsplit_once(':');
     let ok = parts.is_some_and(|(host, port)| {
         let host_ok = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
             Some(ipv6) => ipv6.split('%').next().is_some_and(|ipv6| ipv6.parse::<Ipv6Addr>().is_ok()),
             None => !host.is_empty() && !host.contains([':', '[', ']']),
         };
-        host_ok && port.bytes().all(|digit| digit.is_ascii_digit()) && port.parse::<u16>().is_ok()
+        let is_number = !port.is_empty() && port.bytes().all(|digit| digit.is_ascii_digit());
+        is_port_at_fault = host_ok && is_number;
+        host_ok && is_number && port.parse::<u16>().is_ok()
     });
     if ok {
         return Ok(());
+    }
+    if is_port_at_fault {
+        return Err(Stop::Usage(format!("{addr:?}: a port is 0 to {}", u16::MAX)));
     }
     let examples = "such as localhost:7077, 192.0.2.1:7077 or [::1]:7077";
     Err(Stop::Usage(format!("{addr:?} is not HOST:PORT, {examples}")))
@@ -218,9 +265,9 @@ async fn exchange<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
         Ok(())
     });
     let mut receive = pin!(async {
-        let mut intake = Intake::new(CONN, reporter, inbox.map(Inbox::delivery), args.digest);
+        let mut intake = Intake::new(CONN, reporter, inbox.map(Inbox::delivery), args);
         loop {
-            let failed = |error| args.failure(&error);
+            let failed = |error| args.failure(&error, report::Peer::Receives);
             if intake.bypass(&mut receiver).await.map_err(failed)? {
                 continue;
             }

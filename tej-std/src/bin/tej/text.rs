@@ -41,6 +41,15 @@ pub(crate) fn printable_lines(text: &str, margin: &str) -> String {
     lines.collect::<Vec<_>>().join(&format!("\n{margin}"))
 }
 
+/// What the system says of an error, without its number.
+pub(crate) fn os_error(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.rsplit_once(" (os error ") {
+        Some((what, _)) => what.to_owned(),
+        None => text,
+    }
+}
+
 /// `bytes` in three or four digits, and a unit.
 pub(crate) fn size(bytes: u64) -> String {
     let mut unit = 1_u64;

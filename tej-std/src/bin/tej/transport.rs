@@ -25,13 +25,15 @@ pub(crate) async fn connect(
     config: &Config,
     connector: Option<&Connector>,
 ) -> Result<Link, Failure> {
-    let cannot = |error: &std::io::Error| Failure::io(&format!("cannot connect to {addr}"), error);
+    let cannot =
+        |error: &std::io::Error| Failure::io(&format!("cannot connect to {addr}"), error).unconnected();
     let no_answer = || {
         let seconds = limit.as_secs_f64();
         Failure::new(
             "timeout",
             format!("cannot connect to {addr}: no answer for {seconds} s; {TIMEOUT} allows more"),
         )
+        .unconnected()
     };
     let Some(connector) = connector else {
         let connected = timeout(limit, tej_std::connect(addr, config)).await.map_err(|_| no_answer())?;
@@ -67,7 +69,7 @@ impl Listener {
                 (Incoming::Tls(Handshake { stream, place, acceptor, config }), address)
             }),
         };
-        incoming.map_err(|error| Failure::io("cannot accept", &error))
+        incoming.map_err(|error| Failure::io("cannot accept", &error).unconnected())
     }
 
     /// Waits for one peer that can be talked to; with TLS others, who fail to prove who they are or stall, do not take
