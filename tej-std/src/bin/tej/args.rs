@@ -232,7 +232,8 @@ pub(crate) struct CompletionsArgs {
 
 /// Prints the manual page of tej, or writes it and those of its commands into a directory.
 #[derive(Args, Debug)]
-#[command(after_help = "To read one:  tej man --dir pages && man -l pages/tej-send.1
+#[command(after_help = "To read the one of tej:  tej man | man -l -
+To read another:  tej man --dir pages && man -l pages/tej-send.1
 To install them:  tej man --dir ~/.local/share/man/man1")]
 pub(crate) struct ManArgs {
     /// Write all pages into this directory, which is created if need be.
