@@ -76,6 +76,16 @@ fn the_clock_may_wrap_and_what_was_silence_is_not_waited_for_again() {
     assert_eq!((line.read(&mut byte), byte), (Ok(1), *b"b"));
 }
 
+#[test]
+fn a_line_that_has_ended_leaves_nothing_to_skip() {
+    let clock = Cell::new(0);
+    let mut line = IdleGap::new(Line::new(&clock, &[(0, b"a")]), GAP, || tick(&clock));
+    assert_eq!([line.read(&mut [0; 2]), line.read(&mut [0; 2])], [Ok(1), Ok(0)]);
+    let now = clock.get();
+    line.skip().unwrap();
+    assert_eq!(clock.get(), now);
+}
+
 /// The messages and faults that come over a line with these bytes, each after a pause.
 fn receive(arrivals: &[(u64, &[u8])]) -> Vec<String> {
     let clock = Cell::new(0);
