@@ -20,7 +20,7 @@ pub(crate) fn receive(codec: &str, way: &str, count: &str) -> Result<()> {
         let (stream, _) = listener.accept().await?;
         match codec {
             "tej" => {
-                let (mut receiver, mut sender) = Connection::from_tcp(stream, &Config::default())?.split();
+                let (mut receiver, mut sender) = Connection::from_tcp(stream, &config())?.split();
                 match way {
                     Way::PingPong => {
                         for _ in 0..count {
@@ -34,11 +34,8 @@ pub(crate) fn receive(codec: &str, way: &str, count: &str) -> Result<()> {
             "length_delimited" => {
                 stream.set_nodelay(true)?;
                 let (read, write) = stream.into_split();
-                let mut read = FramedRead::with_capacity(
-                    read,
-                    LengthDelimitedCodec::new(),
-                    Config::default().receive_buffer,
-                );
+                let mut read =
+                    FramedRead::with_capacity(read, LengthDelimitedCodec::new(), config().receive_buffer);
                 let mut write = FramedWrite::new(write, LengthDelimitedCodec::new());
                 for _ in 0..count {
                     take_length_delimited(&mut read).await?;
@@ -60,7 +57,7 @@ pub(crate) fn send(codec: &str, way: &str, count: &str, addr: &str) -> Result<()
         let mut stream = TcpStream::connect(addr).await?;
         match codec {
             "tej" => {
-                let (mut receiver, mut sender) = Connection::from_tcp(stream, &Config::default())?.split();
+                let (mut receiver, mut sender) = Connection::from_tcp(stream, &config())?.split();
                 match way {
                     Way::PingPong => {
                         for _ in 0..count {
@@ -89,7 +86,7 @@ pub(crate) fn send(codec: &str, way: &str, count: &str, addr: &str) -> Result<()
                         let mut read = FramedRead::with_capacity(
                             read,
                             LengthDelimitedCodec::new(),
-                            Config::default().receive_buffer,
+                            config().receive_buffer,
                         );
                         let mut write = FramedWrite::new(write, LengthDelimitedCodec::new());
                         for _ in 0..count {
@@ -101,7 +98,7 @@ pub(crate) fn send(codec: &str, way: &str, count: &str, addr: &str) -> Result<()
                         {
                             let mut write = FramedWrite::new(&mut stream, LengthDelimitedCodec::new());
                             // As much as tej-std collects.
-                            write.set_backpressure_boundary(Config::default().send_buffer);
+                            write.set_backpressure_boundary(config().send_buffer);
                             for _ in 0..count {
                                 write.feed(Bytes::from_static(&MESSAGE)).await?;
                             }
@@ -180,8 +177,15 @@ impl Way {
     }
 }
 
+/// Larger buffers than by default, on both sides: for so many messages, the calls of the system are to cost little.
+fn config() -> Config {
+    Config { receive_buffer: BUFFER, send_buffer: BUFFER, ..Config::default() }
+}
+
 fn runtime() -> Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
+
+const BUFFER: usize = 256 * 1024;
 
 const MESSAGE: [u8; 32] = [0x5a; 32];

@@ -211,7 +211,7 @@ impl Bench {
             Pair {
                 stores: true,
                 ..self.baseline(
-                    "raw",
+                    RAW,
                     ["raw-splice".into(), self.scratch.target().into()],
                     &self.scratch.source,
                 )
@@ -237,7 +237,7 @@ impl Bench {
     /// Those that throw a file away.
     fn discards(&self) -> Vec<Pair> {
         let source = &self.scratch.source;
-        vec![self.ours(None, source), self.baseline("raw", ["raw-discard".into()], source)]
+        vec![self.ours(None, source), self.baseline(RAW, ["raw-discard".into()], source)]
     }
 
     fn ours(&self, inbox: Option<&Path>, source: &Path) -> Pair {
@@ -490,6 +490,13 @@ fn figures(rows: &[Turns], mebibytes: u64, small: Cost) -> Vec<Figure> {
             let figure = Figure::lower(row, rounded(median(ratios)), "x");
             figures.push(target.map_or(figure.clone(), |(_, must, aim)| figure.held_to(must, aim)));
         }
+        if let Some((_, raw)) = turns.costs.iter().find(|(name, _)| name == RAW) {
+            for (name, costs) in turns.costs.iter().filter(|(name, _)| ![OURS, RAW].contains(&name.as_str()))
+            {
+                let ratios = raw.iter().zip(costs).map(|(raw, other)| raw.cpu / other.cpu).collect();
+                figures.push(Figure::lower(format!("{place}/floor_{name}"), rounded(median(ratios)), "x"));
+            }
+        }
         for (name, costs) in &turns.costs {
             let of = |what: fn(&Cost) -> f64| median(costs.iter().map(what).collect());
             if files {
@@ -572,6 +579,8 @@ fn section(machine: &str, versions: &str, missing: &[String], rounds: u32, figur
 
 /// How ours is called, in rows and by the baselines.
 const OURS: &str = "tej";
+/// And what does without a protocol.
+const RAW: &str = "raw";
 /// Stand for where the server listens.
 const ADDR: &str = "ADDR";
 const PORT: &str = "PORT";
@@ -646,11 +655,12 @@ How it is measured:
   sendfile, without a master process.
 - Processor time is that of both ends, from start to end of the processes, as the system has counted it. All take turns,
   in another order each round, and a ratio is the median of the ratios of the rounds: ours by theirs. What runs beside it
-  on the machine changes the times more than the ratios. `wall` is noise.
+  on the machine changes the times more than the ratios. `wall` is noise. `floor` is the ratio that `raw` itself has to the
+  others in this run: no protocol can have a lower one.
 - `rss` is the most memory of one of the two processes in any round. `net/rss/growth` is how much more it is than for a
   file of 1 MiB.
 - Messages of 32 bytes go through tej-std and through `LengthDelimitedCodec` of tokio-util, on one thread at each end, with
-  buffers as large as ours are by default on both sides. `msg` is 20,000,000 one after the other, staged by `stage_message`
+  buffers of 256 KiB on both sides. `msg` is 20,000,000 one after the other, staged by `stage_message`
   and taken by `ready_frame`; the other's are fed to its sink. `pingpong` is 30,000 that are answered one by one.
 - Idle connections are accepted by a server, and each waits for a frame in a task of its own; what the process has grown
   by is divided by their number. `tokio` is a task with a socket and no buffer.
@@ -677,11 +687,13 @@ mod tests {
             costs: vec![
                 (OURS.to_owned(), vec![cost(1.0), cost(20.0), cost(3.0)]),
                 ("raw".to_owned(), vec![cost(1.0), cost(10.0), cost(2.0)]),
+                ("socat".to_owned(), vec![cost(2.0), cost(20.0), cost(8.0)]),
             ],
         };
         let figures = figures(&[turns], 1024, cost(1.0));
         assert_eq!((figures[0].row.as_str(), figures[0].value), ("net/file/ratio_raw", 1.5));
         assert_eq!(figures[0].passes(), Some(false));
+        assert!(figures.iter().any(|figure| figure.row == "net/file/floor_socat" && figure.value == 0.5));
         assert!(figures.iter().any(|figure| figure.row == "net/rss" && figure.value == 2.0));
     }
 }
