@@ -14,7 +14,7 @@ use embassy_executor::Spawner;
 use embassy_net::{Stack, StackResources};
 use embassy_time::Duration;
 use static_cell::{ConstStaticCell, StaticCell};
-use tej_apps::{DeviceFile, DigestServer, tcp};
+use tej_apps::{DeviceFile, DigestServer, GeneratedFile, tcp};
 use tej_embassy::{Backoff, Buffers, Config};
 
 use crate::settings::{FILE_SIZE, PEER, PORT};
@@ -45,8 +45,7 @@ async fn serve(stack: Stack<'static>, server: &'static mut Server) -> ! {
 #[embassy_executor::task]
 async fn dial(stack: Stack<'static>, peer: SocketAddrV4, buffers: &'static mut DialerBuffers) -> ! {
     let file = DeviceFile {
-        seed: 1,
-        size: FILE_SIZE,
+        file: GeneratedFile { seed: 1, size: FILE_SIZE },
         ping_interval: Some(Duration::from_secs(2)),
         // A desktop that only receives has nothing to say.
         idle_timeout: None,
