@@ -32,6 +32,12 @@ pub struct DeviceFile {
 }
 
 impl DeviceFile {
+    /// Sends `file` to a desktop: pings every other second, and is content with a peer that never says anything, as one that
+    /// only receives has nothing to say.
+    pub const fn new(file: GeneratedFile) -> Self {
+        Self { file, ping_interval: Some(Duration::from_secs(2)), idle_timeout: None }
+    }
+
     /// Serves one connection from its start until the peer ends its stream (`Ok`), or silence or an error. A peer that
     /// ends only its own direction still gets the whole file. Closing the connection is the caller's.
     ///

@@ -18,6 +18,25 @@ use tej_embassy::{Backoff, Buffers, Config, Dialer, Listener};
 use crate::fmt::{info, warning};
 use crate::{DeviceFile, DigestServer, Error};
 
+/// What serving one client at a time takes, for a `static`.
+pub struct Server<const RX: usize, const TX: usize, const READ: usize, const STAGE: usize, const NAME: usize>
+{
+    /// Those of its connections.
+    pub buffers: Buffers<RX, TX, READ, STAGE, NAME>,
+    /// What it does.
+    pub digests: DigestServer,
+}
+
+impl<const RX: usize, const TX: usize, const READ: usize, const STAGE: usize, const NAME: usize>
+    Server<RX, TX, READ, STAGE, NAME>
+{
+    /// Zeros, which take no room in a program.
+    #[expect(clippy::new_without_default, reason = "a value on the stack is what it is not for")]
+    pub const fn new() -> Self {
+        Self { buffers: Buffers::new(), digests: DigestServer::new() }
+    }
+}
+
 /// Accepts one client after the other on `port` and serves it with a [`DigestServer`]. A client that sends nonsense, falls
 /// silent or never reads is logged and closed, and the next one is served. One that sends a byte before each idle timeout
 /// is not silent, and is served for as long as it does.
@@ -101,6 +120,22 @@ pub async fn dial_forever<
             warning!("not closed in order: {}", error);
         }
         after_each();
+    }
+}
+
+/// Logs the address whenever the device gets one, and when it loses it: with the cable, or with the lease of DHCP.
+pub async fn log_changes(stack: Stack<'_>) -> ! {
+    info!("hardware address {}", stack.hardware_address());
+    loop {
+        if !stack.is_link_up() {
+            info!("no link: is the cable plugged in?");
+        }
+        stack.wait_config_up().await;
+        if let Some(config) = stack.config_v4() {
+            info!("address {}", config.address);
+        }
+        stack.wait_config_down().await;
+        warning!("address lost");
     }
 }
 

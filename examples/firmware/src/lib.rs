@@ -16,9 +16,11 @@ pub mod semihosting;
 #[cfg(target_os = "none")]
 pub mod stack;
 
+// Critical sections.
 #[cfg(all(target_os = "none", target_arch = "arm"))]
-use cortex_m as _; // critical sections
+use cortex_m as _;
+// The logger.
 #[cfg(target_os = "none")]
 use defmt_semihosting as _;
 #[cfg(all(target_os = "none", target_arch = "riscv32"))]
-use riscv as _; // critical sections // the logger
+use riscv as _;

@@ -1,7 +1,7 @@
 //! The firmware of a board with a network: it serves whoever calls, and calls the peer that the command line names.
 //!
 //! What it does is in the crate `tej-apps`, and the board has brought its clock and its controller up; here they meet.
-
+//!
 //! ```ignore
 //! #[embassy_executor::main]
 //! async fn main(spawner: Spawner) -> ! {
@@ -18,7 +18,7 @@ use embassy_net::driver::Driver;
 use embassy_net::{Ipv4Address, Ipv4Cidr, Runner, Stack, StackResources, StaticConfigV4};
 use embassy_time::{Duration, Ticker};
 use static_cell::ConstStaticCell;
-use tej_apps::{Arguments, DeviceFile, DigestServer, GeneratedFile, tcp};
+use tej_apps::{Arguments, DeviceFile, GeneratedFile, tcp};
 use tej_embassy::{Backoff, Buffers, Config};
 
 use crate::{semihosting, stack};
@@ -49,15 +49,10 @@ pub fn start<D: Driver>(spawner: Spawner, driver: D, log_figures: fn()) -> Runne
         spawner.spawn(defmt::unwrap!(serve(stack, server, log_figures)));
     }
     if let Some(peer) = arguments.peer {
-        let file = DeviceFile {
-            file: GeneratedFile {
-                seed: arguments.seed.unwrap_or(DEFAULT_SEED),
-                size: arguments.size.unwrap_or(DEFAULT_SIZE),
-            },
-            ping_interval: Some(Duration::from_secs(2)),
-            // A desktop that only receives has nothing to say.
-            idle_timeout: None,
-        };
+        let file = DeviceFile::new(GeneratedFile {
+            seed: arguments.seed.unwrap_or(DEFAULT_SEED),
+            size: arguments.size.unwrap_or(DEFAULT_SIZE),
+        });
         spawner.spawn(defmt::unwrap!(dial(stack, peer, file, DIALER.take(), log_figures)));
     }
     runner
@@ -128,18 +123,7 @@ fn seed() -> u64 {
     u64::from(semihosting::host_time()).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-/// What serving one client at a time takes.
-struct Server {
-    buffers: Buffers<SERVER_WINDOW, 2048, 2048, 1460, 255>,
-    digests: DigestServer,
-}
-
-impl Server {
-    const fn new() -> Self {
-        Self { buffers: Buffers::new(), digests: DigestServer::new() }
-    }
-}
-
+type Server = tcp::Server<SERVER_WINDOW, 2048, 2048, 1460, 255>;
 type DialerBuffers = Buffers<DIALER_WINDOW, 8192, 512, 2048, 255>;
 
 /// Where the device listens.

@@ -12,9 +12,8 @@ use core::net::SocketAddrV4;
 
 use embassy_executor::Spawner;
 use embassy_net::{Stack, StackResources};
-use embassy_time::Duration;
 use static_cell::{ConstStaticCell, StaticCell};
-use tej_apps::{DeviceFile, DigestServer, GeneratedFile, tcp};
+use tej_apps::{DeviceFile, GeneratedFile, tcp};
 use tej_embassy::{Backoff, Buffers, Config};
 
 use crate::settings::{FILE_SIZE, PEER, PORT};
@@ -33,7 +32,7 @@ async fn main(spawner: Spawner) {
     if let Some(peer) = PEER {
         spawner.spawn(defmt::unwrap!(dial(stack, peer, DIALER.take())));
     }
-    network::log_changes(stack).await
+    tcp::log_changes(stack).await
 }
 
 #[embassy_executor::task(pool_size = CLIENTS)]
@@ -44,28 +43,12 @@ async fn serve(stack: Stack<'static>, server: &'static mut Server) -> ! {
 
 #[embassy_executor::task]
 async fn dial(stack: Stack<'static>, peer: SocketAddrV4, buffers: &'static mut DialerBuffers) -> ! {
-    let file = DeviceFile {
-        file: GeneratedFile { seed: 1, size: FILE_SIZE },
-        ping_interval: Some(Duration::from_secs(2)),
-        // A desktop that only receives has nothing to say.
-        idle_timeout: None,
-    };
+    let file = DeviceFile::new(GeneratedFile { seed: 1, size: FILE_SIZE });
     let peer = (*peer.ip(), peer.port());
     tcp::dial_forever(stack, peer, Config::DEFAULT, Backoff::DEFAULT, buffers, file, || {}).await
 }
 
-/// What serving one client at a time takes.
-struct Server {
-    buffers: Buffers<SERVER_WINDOW, 4096, 2048, 1460, 255>,
-    digests: DigestServer,
-}
-
-impl Server {
-    const fn new() -> Self {
-        Self { buffers: Buffers::new(), digests: DigestServer::new() }
-    }
-}
-
+type Server = tcp::Server<SERVER_WINDOW, 4096, 2048, 1460, 255>;
 type DialerBuffers = Buffers<DIALER_WINDOW, 8192, 512, 2048, 255>;
 
 /// Clients served at a time. The second is there to be served while the first still closes.
