@@ -147,15 +147,7 @@ impl Client {
         options: Options,
         shutdown: impl Future<Output = ()>,
     ) {
-        use crate::tls::HandshakeError;
-
-        let connect = || async {
-            let stream = tcp::connect(&self.address, &self.config).await.map_err(HandshakeError::Connect)?;
-            let peer = stream.peer_addr().map_err(HandshakeError::Connect)?;
-            stream.set_nodelay(true).map_err(HandshakeError::Connect)?;
-            let host = self.address.rsplit_once(':').map_or(self.address.as_str(), |(host, _)| host);
-            Ok::<_, HandshakeError>((connector.connect_over(stream, host, &self.config).await?, peer))
-        };
+        let connect = || connector.connect_to(&self.address, &self.config);
         self.serve_by(connect, handler, options, shutdown).await;
     }
 

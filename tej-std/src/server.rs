@@ -223,9 +223,10 @@ fn is_of_one_peer(error: &io::Error) -> bool {
     #[cfg(target_os = "linux")]
     let has_no_kind = {
         use rustix::io::Errno;
-        [Errno::PROTO, Errno::NOPROTOOPT, Errno::HOSTDOWN, Errno::NONET, Errno::OPNOTSUPP]
-            .iter()
-            .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+        matches!(
+            Errno::from_io_error(error),
+            Some(Errno::PROTO | Errno::NOPROTOOPT | Errno::HOSTDOWN | Errno::NONET | Errno::OPNOTSUPP)
+        )
     };
     #[cfg(not(target_os = "linux"))]
     let has_no_kind = false;
@@ -249,9 +250,10 @@ fn is_want_of_resources(error: &io::Error) -> bool {
     #[cfg(unix)]
     let of_the_system = {
         use rustix::io::Errno;
-        [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM]
-            .iter()
-            .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+        matches!(
+            Errno::from_io_error(error),
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+        )
     };
     #[cfg(not(unix))]
     let of_the_system = true;

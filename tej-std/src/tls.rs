@@ -55,6 +55,7 @@ mod watched;
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -236,11 +237,21 @@ impl Connector {
     /// The address cannot be resolved, nobody accepts there within [`Timeouts::connect`](crate::Timeouts::connect), or
     /// the handshake failed or took longer than [`Timeouts::handshake`](crate::Timeouts::handshake).
     pub async fn connect(&self, addr: &str, config: &Config) -> Result<TlsConnection, HandshakeError> {
+        Ok(self.connect_to(addr, config).await?.0)
+    }
+
+    /// [`connect`](Self::connect), with the address that was connected to.
+    pub(crate) async fn connect_to(
+        &self,
+        addr: &str,
+        config: &Config,
+    ) -> Result<(TlsConnection, SocketAddr), HandshakeError> {
         let host = addr.rsplit_once(':').map_or(addr, |(host, _)| host);
         let name = server_name(host).map_err(HandshakeError::Connect)?;
         let stream = tcp::connect(addr, config).await.map_err(HandshakeError::Connect)?;
         stream.set_nodelay(true).map_err(HandshakeError::Connect)?;
-        self.handshake(stream, name, config).await
+        let peer = stream.peer_addr().map_err(HandshakeError::Connect)?;
+        Ok((self.handshake(stream, name, config).await?, peer))
     }
 
     /// As [`connect`](Self::connect), to `host` over any byte stream.

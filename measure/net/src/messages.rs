@@ -34,8 +34,7 @@ pub(crate) fn receive(codec: &str, way: &str, count: &str) -> Result<()> {
             "length_delimited" => {
                 stream.set_nodelay(true)?;
                 let (read, write) = stream.into_split();
-                let mut read =
-                    FramedRead::with_capacity(read, LengthDelimitedCodec::new(), config().receive_buffer);
+                let mut read = framed_read(read);
                 let mut write = FramedWrite::new(write, LengthDelimitedCodec::new());
                 for _ in 0..count {
                     take_length_delimited(&mut read).await?;
@@ -83,11 +82,7 @@ pub(crate) fn send(codec: &str, way: &str, count: &str, addr: &str) -> Result<()
                 match way {
                     Way::PingPong => {
                         let (read, write) = stream.into_split();
-                        let mut read = FramedRead::with_capacity(
-                            read,
-                            LengthDelimitedCodec::new(),
-                            config().receive_buffer,
-                        );
+                        let mut read = framed_read(read);
                         let mut write = FramedWrite::new(write, LengthDelimitedCodec::new());
                         for _ in 0..count {
                             write.send(Bytes::from_static(&MESSAGE)).await?;
@@ -154,6 +149,10 @@ async fn take_length_delimited<R: tokio::io::AsyncRead + Unpin>(
     } else {
         Err("a message is missing".into())
     }
+}
+
+fn framed_read<R: tokio::io::AsyncRead>(read: R) -> FramedRead<R, LengthDelimitedCodec> {
+    FramedRead::with_capacity(read, LengthDelimitedCodec::new(), config().receive_buffer)
 }
 
 /// `StreamExt::next`, which is all that is needed of a crate.
