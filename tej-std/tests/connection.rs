@@ -49,6 +49,15 @@ async fn drain<R: AsyncRead + Unpin>(
     Ok((files, messages))
 }
 
+/// Begins a frame after `wait`, ends it after `pause`, and then never ends itself.
+async fn send_slowly<W: AsyncWrite + Unpin>(sender: &mut Sender<W>, wait: Duration, pause: Duration) {
+    sleep(wait).await;
+    sender.start_frame(Status::ZERO, 0).await.unwrap();
+    sleep(pause).await;
+    sender.finish_frame(b"slow").await.unwrap();
+    std::future::pending::<()>().await;
+}
+
 #[tokio::test]
 async fn both_sides_push_first() {
     let (a, b) = duplex(4096);
@@ -137,13 +146,7 @@ async fn time_spent_on_sending_is_not_the_peers_silence() {
     let (ours, peer) = duplex(1 << 16);
     let (mut receiver, mut sender) = over(ours, &patient(10));
     let start = Instant::now();
-    let send = async {
-        sleep(Duration::from_secs(4)).await;
-        sender.start_frame(Status::ZERO, 0).await.unwrap();
-        sleep(Duration::from_secs(60)).await;
-        sender.finish_frame(b"slow").await.unwrap();
-        std::future::pending::<()>().await;
-    };
+    let send = send_slowly(&mut sender, Duration::from_secs(4), Duration::from_secs(60));
     tokio::select! {
         event = receiver.next() => assert!(matches!(event, Err(ReceiveError::Timeout)), "{event:?}"),
         () = send => {}
@@ -322,13 +325,7 @@ async fn only_waits_count_against_a_frame_and_none_while_we_send() {
         let (mut receiver, mut sender) = over(ours, &with(timeouts));
         peer.write_all(b"\x80").await.unwrap();
         let start = Instant::now();
-        let send = async {
-            sleep(Duration::from_secs(4)).await;
-            sender.start_frame(Status::ZERO, 0).await.unwrap();
-            sleep(Duration::from_secs(60)).await;
-            sender.finish_frame(b"slow").await.unwrap();
-            std::future::pending::<()>().await;
-        };
+        let send = send_slowly(&mut sender, Duration::from_secs(4), Duration::from_secs(60));
         tokio::select! {
             received = drain(&mut receiver) => drop(received.unwrap_err()),
             () = send => {}
@@ -495,13 +492,7 @@ async fn silence_before_a_send_still_counts_after_it() {
     let (ours, _peer) = duplex(1 << 16);
     let (mut receiver, mut sender) = over(ours, &patient(10));
     let start = Instant::now();
-    let send = async {
-        sleep(Duration::from_millis(9_900)).await;
-        sender.start_frame(Status::ZERO, 0).await.unwrap();
-        sleep(Duration::from_millis(200)).await;
-        sender.finish_frame(b"").await.unwrap();
-        std::future::pending::<()>().await;
-    };
+    let send = send_slowly(&mut sender, Duration::from_millis(9_900), Duration::from_millis(200));
     tokio::select! {
         event = receiver.next() => assert!(matches!(event, Err(ReceiveError::Timeout)), "{event:?}"),
         () = send => {}
@@ -706,13 +697,7 @@ async fn a_read_that_waits_beside_a_send_is_left_alone() {
     let (_, write) = split(ours);
     let (mut receiver, mut sender) = Connection::new(Never(Arc::clone(&polls)), write, &patient(10)).split();
     let start = Instant::now();
-    let send = async {
-        sleep(Duration::from_millis(9_998)).await;
-        sender.start_frame(Status::ZERO, 0).await.unwrap();
-        sleep(Duration::from_secs(60)).await;
-        sender.finish_frame(b"").await.unwrap();
-        std::future::pending::<()>().await;
-    };
+    let send = send_slowly(&mut sender, Duration::from_millis(9_998), Duration::from_secs(60));
     tokio::select! {
         event = receiver.next() => assert!(matches!(event, Err(ReceiveError::Timeout)), "{event:?}"),
         () = send => {}
