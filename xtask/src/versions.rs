@@ -6,6 +6,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::workspace::Workspace;
 
@@ -15,7 +16,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let mut found = Findings::default();
     for file in workspace.device_locks()? {
         let name = file.strip_prefix(workspace.root()).unwrap_or(&file).display().to_string();
-        let packages = Package::list(&read(&file)?);
+        let packages = Package::list(&read(&file)?).with_context(|| format!("{name} is no lock file"))?;
         ensure!(!packages.is_empty(), "{name} lists no packages");
         found.search(&name, &rules, &packages);
     }
@@ -29,42 +30,30 @@ fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// A line of `deny.toml`: no version of `name` below `bound`, but for what `wrappers` depend on.
-#[derive(Debug, PartialEq, Eq)]
+/// An entry of `deny` in `deny.toml`: no version of `name` below a bound, but for what `wrappers` depend on.
+#[derive(Debug, Deserialize)]
 struct Rule {
     name: String,
+    #[serde(rename = "version", deserialize_with = "bound")]
     bound: Version,
+    #[serde(default)]
     wrappers: Vec<String>,
 }
 
 impl Rule {
-    /// Those in `deny = […]` of `[bans]`, each on a line of its own.
+    /// Those of `[bans]`.
     fn list(text: &str) -> Result<Vec<Self>> {
-        let lines = text.lines().skip_while(|line| *line != "[bans]").skip_while(|line| *line != "deny = [");
-        let rules: Vec<_> = lines
-            .skip(1)
-            .take_while(|line| *line != "]")
-            .filter(|line| !line.trim_start().starts_with('#'))
-            .map(|line| {
-                Self::read(line).with_context(|| format!("deny.toml: `{}` is not understood", line.trim()))
-            })
-            .collect::<Result<_>>()?;
-        ensure!(!rules.is_empty(), "deny.toml refuses no version");
-        Ok(rules)
-    }
-
-    /// `{ name = "a", version = "<1.2", wrappers = ["b"] },`
-    fn read(line: &str) -> Option<Self> {
-        let (keys, wrappers) = match line.split_once("wrappers = [") {
-            Some((keys, wrappers)) => {
-                (keys, quoted(wrappers.split_once(']')?.0).map(str::to_owned).collect())
-            }
-            None => (line, Vec::new()),
-        };
-        let mut values = quoted(keys);
-        let name = keys.trim_start().strip_prefix("{ name = ").and(values.next())?.to_owned();
-        let bound = Version::read(values.next()?.strip_prefix('<')?)?;
-        values.next().is_none().then_some(Self { name, bound, wrappers })
+        #[derive(Deserialize)]
+        struct File {
+            bans: Bans,
+        }
+        #[derive(Deserialize)]
+        struct Bans {
+            deny: Vec<Rule>,
+        }
+        let File { bans: Bans { deny } } = toml::from_str(text).context("deny.toml is not understood")?;
+        ensure!(!deny.is_empty(), "deny.toml refuses no version");
+        Ok(deny)
     }
 
     fn refuses(&self, package: &Package) -> bool {
@@ -73,9 +62,11 @@ impl Rule {
     }
 }
 
-/// What is between each two quotation marks.
-fn quoted(text: &str) -> impl Iterator<Item = &str> {
-    text.split('"').skip(1).step_by(2)
+/// `<1.2`
+fn bound<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Version, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let version = text.strip_prefix('<').and_then(Version::read);
+    version.ok_or_else(|| D::Error::custom(format!("`{text}` is not `<` and a version")))
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,34 +86,22 @@ impl Version {
 }
 
 /// An entry of a lock file.
-#[derive(Debug, Default)]
-struct Package {
-    name: String,
-    version: String,
+#[derive(Debug, Deserialize)]
+pub(crate) struct Package {
+    pub(crate) name: String,
+    pub(crate) version: String,
     /// By name, and by version where there are several.
+    #[serde(default)]
     dependencies: Vec<String>,
 }
 
 impl Package {
-    /// As cargo writes them: one key, or one dependency, on each line.
-    fn list(text: &str) -> Vec<Self> {
-        let mut packages: Vec<Self> = Vec::new();
-        for line in text.lines() {
-            if line == "[[package]]" {
-                packages.push(Self::default());
-                continue;
-            }
-            let Some(package) = packages.last_mut() else { continue };
-            let value = || quoted(line).next().unwrap_or_default().to_owned();
-            if line.starts_with("name = ") {
-                package.name = value();
-            } else if line.starts_with("version = ") {
-                package.version = value();
-            } else if line.starts_with(" \"") {
-                package.dependencies.push(value());
-            }
+    pub(crate) fn list(text: &str) -> Result<Vec<Self>> {
+        #[derive(Deserialize)]
+        struct File {
+            package: Vec<Package>,
         }
-        packages
+        Ok(toml::from_str::<File>(text)?.package)
     }
 
     fn depends_on(&self, other: &Self) -> bool {
@@ -188,7 +167,7 @@ deny = [
     fn problems(lock: &str) -> Vec<String> {
         let rules = Rule::list(DENY).unwrap();
         let mut found = Findings::default();
-        found.search("Cargo.lock", &rules, &Package::list(lock));
+        found.search("Cargo.lock", &rules, &Package::list(lock).unwrap());
         found.problems(&rules)
     }
 

@@ -19,6 +19,7 @@ use crate::{
     screen::Screen,
     setup::{self, Consent, Need, Tools},
     table::{Cell, Column, Table},
+    versions::Package,
     workspace::{self, Workspace},
 };
 
@@ -344,10 +345,10 @@ fn section(workspace: &Workspace, tools: &Tools, results: &[Measured]) -> Result
 
 /// A crate of a lock file and its version.
 fn version(lock: &str, name: &str) -> Result<String> {
-    let (_, rest) = lock
-        .split_once(&format!("name = \"{name}\"\nversion = \""))
-        .with_context(|| format!("the lock file has no {name}"))?;
-    Ok(format!("{name} {}", rest.split('"').next().unwrap_or_default()))
+    let packages = Package::list(lock).context("the lock file is not understood")?;
+    let package = packages.iter().find(|package| package.name == name);
+    let package = package.with_context(|| format!("the lock file has no {name}"))?;
+    Ok(format!("{} {}", package.name, package.version))
 }
 
 /// The function that does one pass.
