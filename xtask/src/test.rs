@@ -441,8 +441,8 @@ fn firmware(bench: &Bench<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The crates outside the workspace: all are linted for their board, and the measured programs for one; libraries are
-/// linted, tested and documented on the host as well.
+/// The crates outside the workspace: all are linted for their board, and the measured programs for one; libraries of several
+/// boards are linted, tested and documented on the host as well.
 fn boards(bench: &Bench<'_>) -> Result<()> {
     let bare_metal = bench.tools()?.bare_metal()?;
     for folder in bench.workspace.board_crates()? {
@@ -461,7 +461,8 @@ fn boards(bench: &Bench<'_>) -> Result<()> {
             command.args(["--locked", "--release"]);
             command
         };
-        if folder.join("src").join("lib.rs").is_file() {
+        // What has a memory map is for nothing but its board.
+        if folder.join("src").join("lib.rs").is_file() && !folder.join("memory.x").is_file() {
             let host = |subcommand: &str| {
                 let mut command = bench.workspace.cargo();
                 command.current_dir(&folder).args([subcommand, "--locked", "--target-dir"]);

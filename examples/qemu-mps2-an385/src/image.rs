@@ -6,7 +6,8 @@ use mps2::image::Image;
 use mps2::interrupts::{self, Interrupt, Vector};
 use mps2::lan9118::Port;
 
-pub(crate) const IMAGE: Image =
+/// The devices.
+pub const IMAGE: Image =
     Image { time: &TIME, alarm: Interrupt(9), ethernet: &ETHERNET, ethernet_interrupt: Interrupt(13) };
 
 embassy_time_driver::time_driver_impl!(

@@ -2,12 +2,9 @@
 #![no_std]
 #![no_main]
 
-mod image;
-
 use embassy_executor::Spawner;
 use mps2::lan9118::SAFE_RECEIVE_WINDOW;
-
-use crate::image::IMAGE;
+use qemu_mps2_an385::IMAGE;
 
 #[embassy_executor::main]
 async fn main(spawner: Spawner) -> ! {
