@@ -2,6 +2,7 @@
 
 pub(crate) mod core;
 pub(crate) mod net;
+pub(crate) mod qemu;
 
 use std::{
     fs,
@@ -23,12 +24,14 @@ pub(crate) struct Options {
 enum What {
     Core(core::Options),
     Net(net::Options),
+    Qemu(qemu::Options),
 }
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     match &options.what {
         What::Core(options) => core::run(workspace, options),
         What::Net(options) => net::run(workspace, options),
+        What::Qemu(options) => qemu::run(workspace, options),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     exchange::{self, Desktop, Direction, Moved, Outcome, Problem, Reception},
     firmware::{self, Firmware},
     payload::Payload,
-    qemu::{Boot, Device, Dial},
+    qemu::{Boot, Device, Dial, GUEST_PORT},
     screen::{Screen, mebibytes},
     setup::{self, Consent, Tools},
     table::{Cell, Column, Table, thousands},
@@ -134,6 +134,8 @@ impl Session {
             qemu: tools.qemu(board.emulator)?,
             elf: &firmware.elf,
             dial,
+            ports: &[GUEST_PORT],
+            counts_instructions: false,
             log_file: &workspace.demo().join("device.log"),
             verbose: desktop.screen.verbose(),
         })?;

@@ -5,23 +5,36 @@ use serde_json::{Value, json};
 
 use crate::table::{Cell, Column, Table};
 
-/// One measured number, of which less is better, and what it is held to.
+/// One measured number, and what it is held to.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Figure {
     /// Its name, which programs look it up by: `decode/msg/contiguous/instr`.
     pub(crate) row: String,
     pub(crate) value: f64,
     pub(crate) unit: &'static str,
+    better: Better,
     /// What it must not be worse than; `None` for a figure that stands beside ours for comparison.
     pub(crate) target: Option<f64>,
     /// What would be better still.
     pub(crate) aim: Option<f64>,
 }
 
+/// Which way a figure is to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Better {
+    Lower,
+    Higher,
+}
+
 impl Figure {
-    /// A figure without a target.
+    /// A figure without a target, of which less is better.
     pub(crate) fn lower(row: impl Into<String>, value: f64, unit: &'static str) -> Self {
-        Self { row: row.into(), value, unit, target: None, aim: None }
+        Self { row: row.into(), value, unit, better: Better::Lower, target: None, aim: None }
+    }
+
+    /// A figure without a target, of which more is better.
+    pub(crate) fn higher(row: impl Into<String>, value: f64, unit: &'static str) -> Self {
+        Self { better: Better::Higher, ..Self::lower(row, value, unit) }
     }
 
     /// Holds it to a target and an aim beyond that.
@@ -36,7 +49,10 @@ impl Figure {
     }
 
     fn reaches(&self, wanted: f64) -> bool {
-        self.value <= wanted
+        match self.better {
+            Better::Lower => self.value <= wanted,
+            Better::Higher => self.value >= wanted,
+        }
     }
 
     fn json(&self) -> Value {
@@ -44,7 +60,10 @@ impl Figure {
             "row": self.row,
             "value": number(self.value),
             "unit": self.unit,
-            "better": "lower",
+            "better": match self.better {
+                Better::Lower => "lower",
+                Better::Higher => "higher",
+            },
             "target": self.target.map(number),
             "aim": self.aim.map(number),
             "pass": self.passes(),
@@ -112,6 +131,22 @@ pub(crate) fn markdown(figures: &[Figure]) -> String {
     text
 }
 
+/// The middle one, or the mean of the two in the middle.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.as_slice() {
+        [] => f64::NAN,
+        values if values.len() % 2 == 1 => values[middle],
+        values => f64::midpoint(values[middle - 1], values[middle]),
+    }
+}
+
+/// As precise as it is shown, so that nobody misses a target by what they cannot see.
+pub(crate) fn rounded(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
 /// With two decimal places, as far as they are none of zero.
 fn shown(value: f64) -> String {
     let text = format!("{value:.2}");
@@ -144,6 +179,17 @@ mod tests {
         assert_eq!(figure(6.0).verdict(), "met, 1 off the aim");
         assert_eq!(figure(5.0).verdict(), "aim reached");
         assert_eq!(Figure::lower("a/b", 1.0, "B").passes(), None);
+    }
+
+    #[test]
+    fn of_some_figures_more_is_better() {
+        let figure = |value| Figure::higher("a/b", value, "x").held_to(0.95, 1.0);
+        assert_eq!(figure(0.95).passes(), Some(true));
+        assert_eq!(figure(0.94).passes(), Some(false));
+        assert_eq!(figure(0.94).verdict(), "MISSED by 0.01");
+        assert_eq!(figure(0.96).verdict(), "met, 0.04 off the aim");
+        assert_eq!(figure(1.2).verdict(), "aim reached");
+        assert_eq!(figure(1.2).json()["better"], "higher");
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub(crate) fn build(
 
 /// Firmware of any board, built.
 pub(crate) struct Image {
-    elf: PathBuf,
+    pub(crate) elf: PathBuf,
     pub(crate) footprint: Footprint,
     /// Warnings in our own code during the build.
     pub(crate) warnings: usize,

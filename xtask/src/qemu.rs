@@ -26,7 +26,7 @@ pub(crate) struct Device {
     board: &'static Board,
     qemu: Guarded,
     log: Arc<Log>,
-    address: SocketAddr,
+    addresses: Vec<SocketAddr>,
     readers: Vec<JoinHandle<()>>,
 }
 
@@ -45,6 +45,10 @@ pub(crate) struct Boot<'a> {
     pub(crate) elf: &'a Path,
     /// Whom a board with a network dials.
     pub(crate) dial: Option<Dial>,
+    /// Where a board with a network listens.
+    pub(crate) ports: &'a [u16],
+    /// Whether the board's clock counts instructions, each of which is a nanosecond.
+    pub(crate) counts_instructions: bool,
     /// Where the log is kept.
     pub(crate) log_file: &'a Path,
     /// Whether the log is shown too.
@@ -86,9 +90,14 @@ impl Device {
         bail!("the port that was chosen for the device was taken {PORT_ATTEMPTS} times in a row");
     }
 
-    /// Where the desktop reaches the device's listener, or the other end of its UART.
+    /// Where the desktop reaches the device's first listener, or the other end of its UART.
     pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+        self.addresses[0]
+    }
+
+    /// Where the desktop reaches each of the device's listeners.
+    pub(crate) fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
     }
 
     pub(crate) fn log(&self) -> &Log {
@@ -135,7 +144,8 @@ impl Device {
     }
 
     fn start(boot: &Boot<'_>, table: &Arc<Table>) -> Result<Self> {
-        let address = free_port()?;
+        let ends = boot.ports.len().max(1);
+        let addresses = (0..ends).map(|_| free_port()).collect::<Result<Vec<_>>>()?;
         let mut semihosting = "enable=on,target=native,arg=tej".to_owned();
         if let Some(Dial { port, size, seed }) = boot.dial {
             semihosting += &format!(",arg=peer={GATEWAY}:{port},arg=size={size},arg=seed={seed}");
@@ -145,14 +155,20 @@ impl Device {
         command.args(["-semihosting-config", &semihosting]);
         match boot.board.link {
             Link::Network { controller } => {
-                let forward = format!("user,id=n0,hostfwd=tcp:{address}-{GUEST}:{GUEST_PORT}");
+                let mut forward = "user,id=n0".to_owned();
+                for (address, port) in addresses.iter().zip(boot.ports) {
+                    forward += &format!(",hostfwd=tcp:{address}-{GUEST}:{port}");
+                }
                 command.args(["-serial", "none", "-netdev", &forward]).args(controller);
             }
             Link::Serial { .. } => {
-                let (host, port) = (address.ip(), address.port());
+                let (host, port) = (addresses[0].ip(), addresses[0].port());
                 let line = format!("socket,id=line,host={host},port={port},server=on,wait=off,nodelay=on");
                 command.args(["-chardev", &line, "-serial", "chardev:line"]);
             }
+        }
+        if boot.counts_instructions {
+            command.args(["-icount", "shift=0"]);
         }
         let mut qemu = Guarded::spawn(
             command
@@ -178,7 +194,7 @@ impl Device {
             let _ = errors.join();
             recorder.log.end();
         });
-        Ok(Self { board: boot.board, qemu, log, address, readers: vec![reader] })
+        Ok(Self { board: boot.board, qemu, log, addresses, readers: vec![reader] })
     }
 }
 
@@ -265,10 +281,11 @@ fn free_port() -> Result<SocketAddr> {
     Ok(listener.local_addr()?)
 }
 
-/// The firmware's static configuration: its own address, the desktop's as QEMU's user network shows it, and its port.
+/// The firmware's static configuration: its own address, and the desktop's as QEMU's user network shows it.
 const GUEST: &str = "10.0.2.15";
 const GATEWAY: &str = "10.0.2.2";
-const GUEST_PORT: u16 = 7077;
+/// Where the firmware of all boards with a network listens.
+pub(crate) const GUEST_PORT: u16 = 7077;
 /// What QEMU says when another program has it: of a network, and of a UART.
 const PORT_TAKEN: [&str; 2] = ["host forwarding rule", "Address already in use"];
 const PORT_ATTEMPTS: usize = 5;
@@ -341,6 +358,8 @@ mod tests {
                 qemu: &self.0.join("qemu"),
                 elf: &self.0.join("elf"),
                 dial: Some(Dial { port: 1, size: 0, seed: 0 }),
+                ports: &[GUEST_PORT],
+                counts_instructions: false,
                 log_file: &self.0.join("log"),
                 verbose: false,
             };
@@ -400,6 +419,8 @@ mod tests {
             qemu: Path::new("/nonexistent/qemu-system-arm"),
             elf: Path::new("/dev/null"),
             dial: None,
+            ports: &[GUEST_PORT],
+            counts_instructions: false,
             log_file: Path::new("/nonexistent/log"),
             verbose: false,
         };

@@ -199,9 +199,7 @@ impl Tools {
         }
         // They come from one source in one version.
         if let Some((_, qemu)) = self.qemu.first() {
-            // "QEMU emulator version 7.2.22 (Debian …)"
-            let version = process::answer(Command::new(qemu).arg("--version")).unwrap_or_default();
-            parts.push(format!("QEMU {}", version.split_whitespace().nth(3).unwrap_or("?")));
+            parts.push(qemu_version(qemu));
         }
         if self.python.is_some() {
             parts.push(ORIGINAL.describe());
@@ -218,6 +216,13 @@ impl Tools {
         parts.extend(self.programs.iter().map(|tool| format!("{} {}", tool.package, tool.version)));
         if parts.is_empty() { "cargo is all it takes".to_owned() } else { parts.join(", ") }
     }
+}
+
+/// `QEMU 7.2.22`
+pub(crate) fn qemu_version(program: &Path) -> String {
+    // "QEMU emulator version 7.2.22 (Debian …)"
+    let version = process::answer(Command::new(program).arg("--version")).unwrap_or_default();
+    format!("QEMU {}", version.split_whitespace().nth(3).unwrap_or("?"))
 }
 
 impl Consent {

@@ -196,7 +196,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "exchange",
-        checks: "files and messages cross both ways between desktop and each emulated device",
+        checks: "files and messages cross both ways between desktop and each emulated device, and what is measured works",
         needs: &[
             Need::Target(CORTEX_M3),
             Need::Target(CORTEX_M33),
@@ -512,7 +512,7 @@ fn exchange(bench: &Bench<'_>) -> Result<()> {
         exchange_with(bench, &desktop, board).with_context(|| format!("with {}", board.name))?;
         bench.screen.note("checked", &format!("{} in {}", board.name, screen::seconds(begun.elapsed())));
     }
-    Ok(())
+    bench::qemu::check(bench.workspace, bench.tools()?, &bench.screen).context("what is measured")
 }
 
 /// The demo's exchange, a damaged one, strangers, and a good one again, all on one boot.

@@ -39,10 +39,7 @@ pub fn start<D: Driver>(spawner: Spawner, driver: D, log_figures: fn()) -> Runne
     static DIALER: ConstStaticCell<DialerBuffers> = ConstStaticCell::new(Buffers::new());
 
     let arguments = arguments();
-    let config = StaticConfigV4 { address: ADDRESS, gateway: Some(GATEWAY), dns_servers: Default::default() };
-    let config = embassy_net::Config::ipv4_static(config);
-    let (stack, runner) = embassy_net::new(driver, config, SOCKETS.take(), seed());
-    defmt::info!("address {}, hardware address {}", ADDRESS, stack.hardware_address());
+    let (stack, runner) = bring_up(driver, SOCKETS.take());
 
     spawner.spawn(defmt::unwrap!(keep_emulator_polling()));
     for server in SERVERS.take() {
@@ -56,6 +53,18 @@ pub fn start<D: Driver>(spawner: Spawner, driver: D, log_figures: fn()) -> Runne
         spawner.spawn(defmt::unwrap!(dial(stack, peer, file, DIALER.take(), log_figures)));
     }
     runner
+}
+
+/// The network stack of a device with as many sockets as `resources` are for, at the address that QEMU forwards to.
+pub fn bring_up<D: Driver, const SOCKETS: usize>(
+    driver: D,
+    resources: &'static mut StackResources<SOCKETS>,
+) -> (Stack<'static>, Runner<'static, D>) {
+    let config = StaticConfigV4 { address: ADDRESS, gateway: Some(GATEWAY), dns_servers: Default::default() };
+    let config = embassy_net::Config::ipv4_static(config);
+    let (stack, runner) = embassy_net::new(driver, config, resources, seed());
+    defmt::info!("address {}, hardware address {}", ADDRESS, stack.hardware_address());
+    (stack, runner)
 }
 
 /// What all TCP receive windows together offer, in bytes: a controller that holds less may drop frames.
@@ -86,7 +95,7 @@ async fn dial(
 /// firmware waits for a packet there is no event, and QEMU may sleep half a second on a connection that it could
 /// have answered at once. A timer interrupt is an event. Hardware does not need this.
 #[embassy_executor::task]
-async fn keep_emulator_polling() -> ! {
+pub async fn keep_emulator_polling() -> ! {
     let mut ticker = Ticker::every(Duration::from_millis(2));
     loop {
         ticker.next().await;

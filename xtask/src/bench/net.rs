@@ -18,7 +18,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
     cargo, document,
-    figure::{self, Figure},
+    figure::{self, Figure, median, rounded},
     process::{self, Guarded},
     screen::Screen,
     tej::{self, Event},
@@ -527,22 +527,6 @@ fn figures(rows: &[Turns], mebibytes: u64, small: Cost) -> Vec<Figure> {
 
 fn largest(costs: &[Cost], of: fn(&Cost) -> f64) -> f64 {
     costs.iter().map(of).fold(0.0, f64::max)
-}
-
-/// The middle one, or the mean of the two in the middle.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.as_slice() {
-        [] => f64::NAN,
-        values if values.len() % 2 == 1 => values[middle],
-        values => f64::midpoint(values[middle - 1], values[middle]),
-    }
-}
-
-/// As precise as it is shown, so that nobody misses a target by what they cannot see.
-fn rounded(value: f64) -> f64 {
-    (value * 100.0).round() / 100.0
 }
 
 /// What took part, in its versions.
