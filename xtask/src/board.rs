@@ -22,6 +22,9 @@ pub(crate) struct Board {
     pub(crate) link: Link,
     /// The RAM that the firmware is granted, in bytes.
     pub(crate) ram: u64,
+    /// What its stack may grow to, in bytes. A buffer for packets that lands there, or a future that is moved over it, exceeds
+    /// this; another compiler, which lays it out differently, does not.
+    pub(crate) stack: u64,
     /// What the demo moves.
     pub(crate) demo: Load,
     /// What the tests move.
@@ -94,6 +97,7 @@ pub(crate) static AN385: Board = Board {
     machine: &["mps2-an385"],
     link: Link::Network { controller: LAN9118 },
     ram: 128 * 1024,
+    stack: 4 * 1024,
     demo: LARGE,
     check: LARGE,
 };
@@ -107,6 +111,7 @@ pub(crate) static AN505: Board = Board {
     machine: &["mps2-an505"],
     link: Link::Network { controller: LAN9118 },
     ram: 128 * 1024,
+    stack: 4 * 1024,
     demo: LARGE,
     check: SMALL,
 };
@@ -120,6 +125,7 @@ pub(crate) static RISCV32_VIRT: Board = Board {
     machine: &["virt", "-bios", "none"],
     link: Link::Network { controller: ["-device", "virtio-net-device,netdev=n0,bus=virtio-mmio-bus.0"] },
     ram: 128 * 1024,
+    stack: 6 * 1024,
     demo: LARGE,
     check: SMALL,
 };
@@ -133,6 +139,7 @@ pub(crate) static MICROBIT: Board = Board {
     machine: &["microbit"],
     link: Link::Serial { answer: 1024 },
     ram: 16 * 1024,
+    stack: 4 * 1024,
     demo: SERIAL,
     check: SERIAL,
 };

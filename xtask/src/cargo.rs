@@ -16,6 +16,7 @@ use crate::{
     process::{self, Guarded},
     screen::Work,
     setup::{self, Part},
+    tool::Tool,
     workspace::{self, Workspace},
 };
 
@@ -68,18 +69,34 @@ impl BareMetal {
             Self::Debian { .. } if subcommand == "clippy" => Command::new(DEBIAN_CLIPPY),
             Self::Debian { .. } => Command::new(DEBIAN_CARGO),
         };
+        command.arg(subcommand);
+        self.set_up(&mut command, workspace, folder, target);
+        if let (Self::Debian { .. }, "clippy") = (self, subcommand) {
+            command.env("CARGO", DEBIAN_CARGO);
+        }
+        command
+    }
+
+    /// Runs a subcommand that comes as a crate, which builds by cargo as [`cargo`](Self::cargo) does.
+    pub(crate) fn tool(&self, workspace: &Workspace, tool: Tool, folder: &Path, target: &str) -> Command {
+        let mut command = tool.command(workspace);
+        self.set_up(&mut command, workspace, folder, target);
+        if let Self::Debian { .. } = self {
+            command.env("CARGO", DEBIAN_CARGO);
+        }
+        command
+    }
+
+    fn set_up(&self, command: &mut Command, workspace: &Workspace, folder: &Path, target: &str) {
         command.current_dir(folder);
         for variable in OVERRIDES {
             command.env_remove(variable);
         }
-        command.arg(subcommand).args(["--target", target, "--target-dir"]).arg(workspace.bare_metal_target());
+        command.args(["--target", target, "--target-dir"]).arg(workspace.bare_metal_target());
         if let Self::Debian { linker } = self {
             // What the cargo that runs us has set names its own toolchain.
             for variable in ["CARGO", "RUSTUP_TOOLCHAIN", "RUSTDOC", "LD_LIBRARY_PATH"] {
                 command.env_remove(variable);
-            }
-            if subcommand == "clippy" {
-                command.env("CARGO", DEBIAN_CARGO);
             }
             // By `cfg`, since cargo does not find what is set for a target with a dot in its name.
             let linker =
@@ -90,7 +107,6 @@ impl BareMetal {
                 .env("RUSTC_BOOTSTRAP", "1")
                 .args(["--config", &linker, "-Z", "build-std=core"]);
         }
-        command
     }
 
     /// Whether [`cargo`](Self::cargo) knows `clippy`.

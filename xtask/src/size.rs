@@ -1,7 +1,10 @@
-//! `cargo xtask size`: what tej-core costs on a device, in flash and in RAM.
+//! `cargo xtask size`: what tej-core and whole firmware cost on a device, in flash and in RAM.
 //!
 //! The programs are in `measure/footprint`: small firmware, each of which does one thing with tej-core. What it costs is
-//! the size of the whole linked image less that of an empty one, so every helper and `memcpy` counts.
+//! the size of the whole linked image less that of an empty one, so every helper and `memcpy` counts. The firmware is the
+//! boards'; [`boards`] measures it.
+
+mod boards;
 
 use std::{
     collections::BTreeSet,
@@ -14,6 +17,7 @@ use anyhow::{Context, Result, ensure};
 use object::{Object, ObjectSection, ObjectSymbol};
 
 use crate::{
+    board::{BOARDS, Board},
     calls,
     cargo::{self, BareMetal},
     document,
@@ -21,19 +25,23 @@ use crate::{
     firmware,
     screen::Screen,
     setup::{self, CORTEX_M0, CORTEX_M3, CORTEX_M4, CORTEX_M33, Consent, Need, RISCV32},
+    tool,
     workspace::Workspace,
 };
 
-/// Measure what tej-core costs on microcontrollers: flash for what a firmware does with it, RAM for each of its types.
+/// Measure what tej-core costs on microcontrollers, flash for what a firmware does with it and RAM for each of its types, and
+/// what the whole firmware of the emulated boards does.
 ///
 /// Builds small programs for each target and reads their ELF files. `size/TARGET/…` is the flash of a whole program, code
 /// and constants, less that of an empty one with the same start code and driver. `ram/TARGET/…` is what a type occupies,
-/// without the storage for names and buffers, which is of the caller's choice. A run for all targets replaces the table in
-/// docs/benchmarks.md.
+/// without the storage for names and buffers, which is of the caller's choice. `firmware/BOARD/…` is the flash of a board's
+/// firmware, in all and by crate, its variables, and the stack at its deepest while files go both ways in the emulator. A run
+/// for everything replaces the tables in docs/benchmarks.md.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  cargo xtask size                                all targets, into docs/benchmarks.md
-  cargo xtask size --target thumbv7m-none-eabi    one of them, while working on it; nothing is stored
+  cargo xtask size                                all targets and boards, into docs/benchmarks.md
+  cargo xtask size --target thumbv7m-none-eabi    tej-core on one of them, while working on it; nothing is stored
+  cargo xtask size --board an385                  one board's firmware; nothing is stored
   cargo xtask size --json > size.jsonl            one object per figure
   cargo xtask size --check                        fail when a target is missed
 
@@ -48,9 +56,13 @@ pub(crate) struct Options {
     #[arg(long)]
     check: bool,
 
-    /// Only this target; can be repeated. Nothing is stored.
+    /// Only tej-core on this target; can be repeated. Nothing is stored.
     #[arg(long, value_name = "TARGET", value_parser = TARGETS)]
     target: Vec<String>,
+
+    /// Only this board's firmware; can be repeated. Nothing is stored.
+    #[arg(long, value_name = "BOARD", value_parser = Board::parser())]
+    board: Vec<&'static Board>,
 
     #[command(flatten)]
     consent: Consent,
@@ -59,11 +71,18 @@ pub(crate) struct Options {
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let screen = if options.json { Screen::beside_results() } else { Screen::new(false) };
     screen.headline("Footprint");
+    let everything = options.target.is_empty() && options.board.is_empty();
     let targets = TARGETS
         .into_iter()
-        .filter(|target| options.target.is_empty() || options.target.iter().any(|wanted| wanted == target));
+        .filter(|target| everything || options.target.iter().any(|wanted| wanted == target));
     let targets: Vec<_> = targets.collect();
-    let needs: Vec<_> = targets.iter().copied().map(Need::Target).collect();
+    let boards: Vec<_> =
+        BOARDS.into_iter().filter(|board| everything || options.board.contains(board)).collect();
+    let mut needs: Vec<_> = targets.iter().copied().map(Need::Target).collect();
+    needs.extend(boards.iter().flat_map(|board| board.needs()));
+    if !boards.is_empty() {
+        needs.push(Need::Tool(tool::BLOAT));
+    }
     let tools = setup::prepare(workspace, &needs, &options.consent, &screen)?;
     let bare_metal = tools.bare_metal()?;
     let (mut figures, mut made_of) = (Vec::new(), String::new());
@@ -74,8 +93,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
             made_of = programs.made_of()?;
         }
     }
-    figure::print(&figures, options.json)?;
-    if targets.len() == TARGETS.len() {
+    let of_boards = boards::measure(workspace, &tools, &boards, &screen)?;
+    figure::print(&[&figures[..], &of_boards.figures].concat(), options.json)?;
+    if everything {
         let path = workspace.root().join("docs").join("benchmarks.md");
         let how = format!(
             "## What tej-core costs on a device: `cargo xtask size`\n\nMeasured by {}, with {}; the machine makes no difference. `ram/` is a type's size \
@@ -93,8 +113,10 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
             "size",
             &format!("{how}\n\n{rows}\n{}\n{made_of}", figure::markdown(&figures)),
         )?;
+        document::store(&path, "size firmware", &boards::section(&bare_metal.describe(), &of_boards))?;
         screen.note("stored", "docs/benchmarks.md");
     }
+    figures.extend(of_boards.figures);
     let held: Vec<_> = figures.iter().filter_map(Figure::passes).collect();
     let missed = held.iter().filter(|passes| !**passes).count();
     screen.note("result", &format!("{missed} of {} figures miss what they are held to", held.len()));

@@ -37,6 +37,13 @@ pub(crate) const MUTANTS: Tool = Tool {
     reason: "changes the code in many small ways, and runs the tests on each",
 };
 
+/// Tells how much of a program came from which crate.
+pub(crate) const BLOAT: Tool = Tool {
+    package: "cargo-bloat",
+    version: "0.12.1",
+    reason: "tells how much of a program's flash came from which crate",
+};
+
 impl Tool {
     /// Whether this very version is installed.
     pub(crate) fn is_installed(self, workspace: &Workspace) -> bool {

@@ -60,7 +60,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     let tools = setup::prepare(workspace, &AN385.needs(), &options.consent, &screen)?;
     let bench = Bench::build(workspace, &tools, &screen)?;
     let mut figures = bench.times(options.size << 20, options.rounds, &screen)?;
-    figures.extend(bench.instructions(options.rounds, &screen)?);
+    let counted = [Job::Down(COUNTED), Job::DownCopied(COUNTED), Job::Up(COUNTED), Job::Echo(COUNTED_ECHOES)];
+    figures.extend(bench.instructions(&counted, options.rounds, &screen)?);
 
     figure::print(&figures, options.json)?;
     if options.size == SIZE && options.rounds >= ROUNDS {
@@ -136,13 +137,17 @@ impl<'a> Bench<'a> {
         Ok(figures)
     }
 
+    /// How many instructions a KiB takes that is received.
+    pub(crate) fn received(&self, screen: &Screen) -> Result<Vec<Figure>> {
+        self.instructions(&[Job::Down(COUNTED)], ROUNDS, screen)
+    }
+
     /// How many instructions everything takes.
-    pub(crate) fn instructions(&self, rounds: u32, screen: &Screen) -> Result<Vec<Figure>> {
+    fn instructions(&self, jobs: &[Job], rounds: u32, screen: &Screen) -> Result<Vec<Figure>> {
         let device = self.boot(true)?;
         let mut peers = Peers::connect(&device)?;
         let mut figures = Vec::new();
-        for job in [Job::Down(COUNTED), Job::DownCopied(COUNTED), Job::Up(COUNTED), Job::Echo(COUNTED_ECHOES)]
-        {
+        for &job in jobs {
             let work = screen.work("count", job.row());
             let turns = peers.turns(job, rounds, |peer, script| {
                 let before = peer.busy()?;
