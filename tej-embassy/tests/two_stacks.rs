@@ -149,6 +149,33 @@ fn files_are_received_on_the_socket_s_own_ring_without_a_read_buffer() {
 }
 
 #[test]
+fn heads_leave_in_one_segment_with_what_follows_them_and_at_once() {
+    let frames = [
+        Frame::message("hi"),
+        Frame { message: b"with it".to_vec(), ..Frame::file("small", bytes(1, 500)) },
+        Frame { files: vec![(vec![b'n'; 200], bytes(2, 50)); 2], ..Frame::default() },
+    ];
+    on_two_stacks(async |here, there, wire| {
+        let mut listener = listener(there);
+        let mut dialer = dialer(here);
+        let (mut server, mut client) = join(listener.accept(), connect(&mut dialer)).await;
+        for frame in &frames {
+            yield_for_a_while().await;
+            let before = wire.carried();
+            for sent in 1..=2 {
+                send(client.split().1, frame).await.unwrap();
+                // Before anything is acknowledged, for which Nagle's algorithm would wait.
+                Timer::after_millis(1).await;
+                assert_eq!(wire.carried() - before, sent);
+            }
+            for _ in 0..2 {
+                assert_eq!(receive(server.split().0).await.unwrap().as_ref(), Some(frame));
+            }
+        }
+    });
+}
+
+#[test]
 fn two_peers_that_both_push_first_do_not_deadlock() {
     // Nothing of a frame of 1 MiB finds room on the way, in 1 KiB rings, if the other side does not read.
     async fn push_and_receive(mut connection: Connection<'_, '_>, seed: u32, peer_seed: u32) {
