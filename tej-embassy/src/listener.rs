@@ -3,7 +3,7 @@
 use core::future::{pending, poll_fn};
 use core::pin::pin;
 
-use embassy_futures::join::join_array;
+use embassy_futures::select::select_slice;
 use embassy_net::Stack;
 use embassy_net::tcp::State;
 
@@ -71,6 +71,9 @@ impl<'d> Listener<'d> {
 /// Serves clients on `port`, as many at a time as there are `buffers`: each has a socket, which is `handler`'s for as
 /// long as a connection lasts, and then listens again. Never returns.
 ///
+/// When it is first polled, as much of the stack is used as the futures of all sockets take, about a KiB each with a simple
+/// `handler`. Where that is too much, have a task with a [`Listener`] for each socket: executors make those where they stay.
+///
 /// A client more is refused at once, by a reset. Give one buffer more than clients to have a socket listening while
 /// another still closes. The stack's `StackResources<N>` must count them all.
 ///
@@ -115,13 +118,13 @@ pub async fn serve<
     handler: impl AsyncFn(Connection<'_, 'd>),
 ) -> ! {
     let handler = &handler;
-    let sockets = buffers.each_mut().map(async |buffers| {
+    let sockets = pin!(buffers.each_mut().map(async |buffers| {
         let mut listener = Listener::new(stack, port, buffers, config);
         loop {
             handler(listener.accept().await).await;
         }
-    });
-    let _: [(); N] = join_array(sockets).await;
+    }));
+    let _: ((), usize) = select_slice(sockets).await;
     pending().await
 }
 
