@@ -1,6 +1,7 @@
 //! The wire between two stacks, and what goes wrong on it.
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 
 use embassy_futures::select::{Either, select};
 use embassy_net_driver_channel as channel;
@@ -13,11 +14,12 @@ use crate::Random;
 pub struct Wire {
     random: Random,
     faults: [Cell<Faults>; 2],
+    latencies: [Cell<Duration>; 2],
     stalled_until: [Cell<Instant>; 2],
     dead_port: Cell<Option<u16>>,
     is_up: Cell<bool>,
     links: [channel::StateRunner<'static>; 2],
-    carried: Cell<u64>,
+    carried: [Cell<u64>; 2],
 }
 
 /// Of 1000 frames, how many suffer what.
@@ -57,11 +59,12 @@ impl Wire {
         let wire = Self {
             random: Random::new(seed),
             faults: Default::default(),
+            latencies: [const { Cell::new(Duration::MIN) }; 2],
             stalled_until: [const { Cell::new(Instant::MIN) }; 2],
             dead_port: Cell::new(None),
             is_up: Cell::new(false),
             links,
-            carried: Cell::new(0),
+            carried: Default::default(),
         };
         wire.set_link(true);
         wire
@@ -77,6 +80,19 @@ impl Wire {
     /// From now on, `faults` happen in one direction.
     pub fn set_faults_of(&self, direction: Direction, faults: Faults) {
         self.faults[direction as usize].set(faults);
+    }
+
+    /// From now on, a frame arrives so long after it was sent, both ways: a round trip takes twice that. Frames keep their
+    /// order, and any number of them is on the way at a time. At first a frame arrives at once.
+    pub fn set_latency(&self, latency: Duration) {
+        for direction in Direction::BOTH {
+            self.set_latency_of(direction, latency);
+        }
+    }
+
+    /// [`set_latency`](Self::set_latency), in one direction.
+    pub fn set_latency_of(&self, direction: Direction, latency: Duration) {
+        self.latencies[direction as usize].set(latency);
     }
 
     /// Nothing arrives in this direction for so long. It is late then, but there, as far as the queues hold it.
@@ -99,7 +115,12 @@ impl Wire {
 
     /// How many frames have arrived so far, in both directions.
     pub fn carried(&self) -> u64 {
-        self.carried.get()
+        Direction::BOTH.map(|direction| self.carried_of(direction)).iter().sum()
+    }
+
+    /// The same of one direction.
+    pub fn carried_of(&self, direction: Direction) -> u64 {
+        self.carried[direction as usize].get()
     }
 
     /// Carries what one stack sends to the other, for ever.
@@ -109,17 +130,31 @@ impl Wire {
         mut from: channel::TxRunner<'_, MTU>,
         mut to: channel::RxRunner<'_, MTU>,
     ) {
-        let mut late: Option<Vec<u8>> = None;
+        let mut late: Option<(Instant, Vec<u8>)> = None;
+        let mut on_the_way: VecDeque<(Instant, Vec<u8>)> = VecDeque::new();
         loop {
-            let sent = match &late {
+            while let Some((_, frame)) = on_the_way.pop_front_if(|(due, _)| *due <= Instant::now()) {
+                self.deliver(direction, &frame, &mut to).await;
+            }
+            let due = late.iter().chain(on_the_way.front()).map(|(due, _)| *due).min();
+            let sent = match due {
                 None => Some(from.tx_buf().await),
-                Some(_) => match select(from.tx_buf(), Timer::after(LATE)).await {
+                Some(due) => match select(from.tx_buf(), Timer::at(due)).await {
                     Either::First(frame) => Some(frame),
                     Either::Second(()) => None,
                 },
             };
+            let mut send = async |frame: Vec<u8>| match self.latencies[direction as usize].get() {
+                Duration::MIN if on_the_way.is_empty() => self.deliver(direction, &frame, &mut to).await,
+                latency => {
+                    let before = on_the_way.back().map_or(Instant::MIN, |(due, _)| *due);
+                    on_the_way.push_back((before.max(Instant::now() + latency), frame));
+                }
+            };
             let Some(frame) = sent else {
-                self.deliver(direction, &late.take().unwrap_or_default(), &mut to).await;
+                if let Some((_, frame)) = late.take_if(|(due, _)| *due <= Instant::now()) {
+                    send(frame).await;
+                }
                 continue;
             };
             let mut frame = frame.to_vec();
@@ -132,15 +167,15 @@ impl Wire {
                 continue;
             }
             if late.is_none() && self.random.happens(faults.late) {
-                late = Some(frame);
+                late = Some((Instant::now() + LATE, frame));
                 continue;
             }
-            self.deliver(direction, &frame, &mut to).await;
+            send(frame.clone()).await;
             if self.random.happens(faults.doubled) {
-                self.deliver(direction, &frame, &mut to).await;
+                send(frame).await;
             }
-            if let Some(frame) = late.take() {
-                self.deliver(direction, &frame, &mut to).await;
+            if let Some((_, frame)) = late.take() {
+                send(frame).await;
             }
         }
     }
@@ -155,7 +190,8 @@ impl Wire {
         to.rx_buf().await[..frame.len()].copy_from_slice(frame);
         if self.is_up.get() {
             to.rx_done(frame.len());
-            self.carried.set(self.carried.get() + 1);
+            let carried = &self.carried[direction as usize];
+            carried.set(carried.get() + 1);
         }
     }
 
