@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: how fast things are, beside others that do the same.
 
+mod buffers;
 pub(crate) mod core;
 pub(crate) mod net;
 pub(crate) mod qemu;
@@ -22,6 +23,7 @@ pub(crate) struct Options {
 
 #[derive(clap::Subcommand)]
 enum What {
+    Buffers(buffers::Options),
     Core(core::Options),
     Net(net::Options),
     Qemu(qemu::Options),
@@ -29,6 +31,7 @@ enum What {
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     match &options.what {
+        What::Buffers(options) => buffers::run(workspace, options),
         What::Core(options) => core::run(workspace, options),
         What::Net(options) => net::run(workspace, options),
         What::Qemu(options) => qemu::run(workspace, options),

@@ -143,6 +143,23 @@ pub(crate) fn check(
     Ok(())
 }
 
+/// What a connection of tej-embassy occupies on `target` beside its buffers: types and their bytes.
+pub(crate) fn connections(
+    workspace: &Workspace,
+    bare_metal: &BareMetal,
+    target: &str,
+    screen: &Screen,
+) -> Result<Vec<(String, u64)>> {
+    let mut command = bare_metal.cargo(workspace, &folder(workspace), "build", target);
+    command.args(["--release", "--locked", "--features", "connections", "--bin", "ram_connections"]);
+    let work = screen.work("build", &format!("the types for {target} (some minutes the first time)"));
+    let built = cargo::build(command, &workspace.target().join("size.log"), &work)?;
+    work.done(&format!("the types for {target}"));
+    let file = built.program()?;
+    let elf = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(Program::read(&elf).with_context(|| format!("in {}", file.display()))?.types)
+}
+
 /// The programs for one target, built.
 struct Programs<'a> {
     target: &'a str,

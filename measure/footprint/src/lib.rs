@@ -38,6 +38,18 @@ macro_rules! decoder {
     }};
 }
 
+/// A variable of the size of each type, under the type's name in the results.
+#[macro_export]
+macro_rules! sizes {
+    ($($name:literal: $type:ty,)*) => {$(
+        const _: () = {
+            #[used]
+            #[unsafe(export_name = concat!("ram/", $name))]
+            static SIZE: [u8; size_of::<$type>()] = [0; size_of::<$type>()];
+        };
+    )*};
+}
+
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     #[cfg(feature = "no-panic")]

@@ -7,22 +7,12 @@
 #![no_main]
 
 use footprint::port::Port;
+use footprint::sizes;
 use tej_core::{Decoder, DefaultLimits, Encoder, KeepAlive, Limits, OwnedFrame, io};
 
 #[unsafe(no_mangle)]
 extern "C" fn main() -> ! {
     footprint::stop()
-}
-
-/// A variable of the size of each type, under the type's name in the results.
-macro_rules! sizes {
-    ($($name:literal: $type:ty,)*) => {$(
-        const _: () = {
-            #[used]
-            #[unsafe(export_name = concat!("ram/", $name))]
-            static SIZE: [u8; size_of::<$type>()] = [0; size_of::<$type>()];
-        };
-    )*};
 }
 
 sizes! {
