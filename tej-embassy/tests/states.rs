@@ -1,4 +1,5 @@
-//! What docs/guides/states.md says of a connection's states, where no other test shows it.
+//! What docs/guides/states.md says of a connection's states, where no other test shows it; and that the tests that it names
+//! are there.
 
 use core::future::{Future, poll_fn};
 use core::pin::pin;
@@ -128,6 +129,38 @@ fn a_listener_that_is_dropped_with_its_connection_is_a_reset_to_the_peer_that_wr
         assert_eq!(receive(receiver).await, Err(ReadError::Io(Error::ConnectionReset)));
         assert!(start.elapsed() < Duration::from_secs(1), "{}", start.elapsed());
     });
+}
+
+#[test]
+fn the_guide_names_tests_that_there_are() {
+    let guide = include_str!("../../docs/guides/states.md");
+    let tests: Vec<_> = [
+        include_str!("faults.rs"),
+        include_str!("serve.rs"),
+        include_str!("states.rs"),
+        include_str!("two_stacks.rs"),
+    ]
+    .iter()
+    .flat_map(|text| text.lines())
+    .filter_map(|line| line.strip_prefix("fn ")?.split_once("() {"))
+    .map(|(name, _)| name)
+    .collect();
+    let tables = guide
+        .split("\n\n")
+        .filter(|block| block.lines().next().is_some_and(|head| head.ends_with("| shown by |")));
+    let mut named = 0;
+    for row in tables.flat_map(|table| table.lines().skip(2)) {
+        let cell = row.strip_suffix(" |").and_then(|row| row.rsplit(" |").next()).unwrap_or_default();
+        for name in cell.split('`').skip(1).step_by(2) {
+            let found = tests.iter().filter(|test| match name.strip_suffix('…') {
+                Some(begin) => test.starts_with(begin),
+                None => **test == name,
+            });
+            assert_eq!(found.count(), 1, "{name}, of: {row}");
+            named += 1;
+        }
+    }
+    assert!(named > 40, "only {named} tests were found in the guide");
 }
 
 type Small = Buffers<2048, 2048, 256, 256, 16>;
