@@ -9,3 +9,7 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/from-python.md")]
 struct FromPython;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guides/transports.md")]
+struct Transports;
