@@ -11,5 +11,9 @@ struct Readme;
 struct FromPython;
 
 #[cfg(doctest)]
+#[doc = include_str!("../../../docs/guides/buffers.md")]
+struct Buffers;
+
+#[cfg(doctest)]
 #[doc = include_str!("../../../docs/guides/transports.md")]
 struct Transports;

@@ -282,6 +282,34 @@ mod tests {
         assert!(memory(&types()[1..]).is_err());
     }
 
+    #[test]
+    fn the_guide_quotes_what_was_measured() {
+        let stored = include_str!("../../../docs/benchmarks.md");
+        let (_, stored) = stored.split_once("<!-- begin bench buffers -->").unwrap();
+        let (stored, _) = stored.split_once("<!-- end bench buffers -->").unwrap();
+        let cells: Vec<_> = stored
+            .lines()
+            .flat_map(|line| line.split(" | "))
+            .map(|cell| cell.trim_matches(['|', ' ']))
+            .collect();
+        let guide = include_str!("../../../docs/guides/buffers.md");
+        let words: Vec<_> = guide
+            .lines()
+            .filter(|line| !line.starts_with("throughput"))
+            .flat_map(str::split_whitespace)
+            .collect();
+        let mut quoted = 0;
+        for pair in words.windows(2) {
+            let unit = pair[1].trim_end_matches(['.', ',', ':', ';']);
+            let is_measured = ["KiB/s", "segments", "pieces"].contains(&unit);
+            if is_measured && pair[0].ends_with(|last: char| last.is_ascii_digit()) {
+                assert!(cells.contains(&pair[0]), "{} {unit} was not measured", pair[0]);
+                quoted += 1;
+            }
+        }
+        assert!(quoted > 10, "only {quoted} figures were found in the guide");
+    }
+
     fn types() -> [(String, u64); 5] {
         [("listener", 10), ("dialer", 20), ("connection", 101), ("sockets_1", 700), ("sockets_2", 1200)]
             .map(|(name, bytes)| (name.to_owned(), bytes))
