@@ -40,7 +40,8 @@ pub(crate) fn build(
     tools: &Tools,
     screen: &Screen,
 ) -> Result<Firmware> {
-    let Image { elf, footprint, warnings } = compile(workspace, board.package, board.target, tools, screen)?;
+    let Image { elf, footprint, warnings } =
+        compile(workspace, board.package, None, board.target, tools, screen)?;
     Ok(Firmware { board, elf, footprint, warnings })
 }
 
@@ -52,10 +53,11 @@ pub(crate) struct Image {
     pub(crate) warnings: usize,
 }
 
-/// Builds the firmware in the folder `package` under `examples/`.
+/// Builds the firmware in the folder `package` under `examples/`, or one of its own examples.
 pub(crate) fn compile(
     workspace: &Workspace,
     package: &str,
+    example: Option<&str>,
     target: &str,
     tools: &Tools,
     screen: &Screen,
@@ -63,12 +65,15 @@ pub(crate) fn compile(
     let folder = workspace.root().join("examples").join(package);
     let mut command = tools.bare_metal()?.cargo(workspace, &folder, "build", target);
     command.args(["--release", "--locked"]);
+    if let Some(example) = example {
+        command.args(["--example", example]);
+    }
     let work = screen.work("build", "firmware (`core` comes first: a minute or two on a fresh machine)");
     let built = cargo::build(command, &workspace.demo().join("build-firmware.log"), &work)?;
     let elf = built.program().context("the firmware")?.to_path_buf();
     let footprint =
         Footprint::read(&fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?)?;
-    work.done(&format!("firmware for {package}"));
+    work.done(&format!("{} for {package}", example.unwrap_or("firmware")));
     Ok(Image { elf, footprint, warnings: built.warnings })
 }
 
@@ -149,9 +154,58 @@ impl Section {
 /// The folders under `examples/` of firmware for boards that no emulator has, with their targets: it is built and never run.
 pub(crate) const HARDWARE: [(&str, &str); 2] = [("rp2040-w5500", CORTEX_M0), ("stm32h7-nucleo", CORTEX_M7)];
 
+/// The board and the example of it that a guide is about.
+pub(crate) const FIRST_FILE: (&str, &str) = ("rp2040-w5500", "first_file");
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
+
+    /// What of a manifest makes a dependency.
+    #[derive(Debug, serde::Deserialize)]
+    struct Manifest {
+        dependencies: BTreeMap<String, toml::Value>,
+        #[serde(default, rename = "dev-dependencies")]
+        dev_dependencies: BTreeMap<String, toml::Value>,
+    }
+
+    #[test]
+    fn the_guide_to_a_first_file_shows_what_is_built() {
+        let guide = include_str!("../../docs/guides/first-file.md");
+        let blocks: Vec<_> = guide.split("\n```").skip(1).step_by(2).collect();
+        let code = |text: &str| -> Vec<String> {
+            let is_shown = |line: &&str| !["//!", "#[path", "# "].iter().any(|begin| line.starts_with(begin));
+            text.lines().filter(is_shown).map(str::to_owned).skip_while(String::is_empty).collect()
+        };
+        for file in [
+            include_str!("../../examples/rp2040-w5500/examples/first_file/main.rs"),
+            include_str!("../../examples/rp2040-w5500/examples/first_file/receive.rs"),
+        ] {
+            let shown = blocks.iter().filter_map(|block| block.split_once('\n').map(|(_, text)| code(text)));
+            assert_eq!(shown.filter(|lines| *lines == code(file)).count(), 1, "not in the guide:\n{file}");
+        }
+    }
+
+    #[test]
+    fn the_guide_to_a_first_file_has_the_versions_and_features_that_are_built() {
+        let guide = include_str!("../../docs/guides/first-file.md");
+        let (_, block) = guide.split_once("\n```toml\n").unwrap();
+        let shown: Manifest = toml::from_str(block.split_once("\n```").unwrap().0).unwrap();
+        let mut built: Manifest =
+            toml::from_str(include_str!("../../examples/rp2040-w5500/Cargo.toml")).unwrap();
+        built.dependencies.append(&mut built.dev_dependencies);
+        // Where the crates lie is the reader's affair.
+        let placed = |mut manifest: Manifest| {
+            for dependency in manifest.dependencies.values_mut() {
+                if let Some(path) = dependency.get_mut("path") {
+                    *path = toml::Value::Boolean(true);
+                }
+            }
+            manifest.dependencies
+        };
+        assert_eq!(placed(shown), placed(built));
+    }
 
     const RAM: u64 = 0x2000_0000;
 

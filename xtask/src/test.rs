@@ -2,6 +2,7 @@
 
 use std::{
     cell::OnceCell,
+    iter,
     path::Path,
     process::{Command, ExitCode},
     time::{Duration, Instant},
@@ -475,7 +476,12 @@ fn boards(bench: &Bench<'_>) -> Result<()> {
             document(host("doc"))?;
         } else {
             // The steps that build it do so without its features.
-            process::run(for_board().arg("--all-features").args(DENY_WARNINGS))?;
+            let mut command = for_board();
+            command.arg("--all-features");
+            if folder.join("examples").is_dir() {
+                command.args(["--bins", "--examples"]);
+            }
+            process::run(command.args(DENY_WARNINGS))?;
         }
     }
     let mut measured = bare_metal.cargo(bench.workspace, &size::folder(bench.workspace), "clippy", CORTEX_M3);
@@ -485,21 +491,26 @@ fn boards(bench: &Bench<'_>) -> Result<()> {
 /// Firmware that nothing here can run.
 fn hardware(bench: &Bench<'_>) -> Result<()> {
     for (board, target) in firmware::HARDWARE {
-        let firmware = firmware::compile(bench.workspace, board, target, bench.tools()?, &bench.screen)?;
-        ensure!(firmware.warnings == 0, "{} warnings in {board}", firmware.warnings);
-        let size = firmware.footprint;
-        ensure!(
-            size.static_ram + STACK_BUDGET <= size.ram,
-            "{board}: {} bytes of variables leave less than {} of {} bytes of RAM to the stack",
-            thousands(size.static_ram),
-            thousands(STACK_BUDGET),
-            thousands(size.ram)
-        );
-        println!(
-            "  {board}: flash {} bytes, static RAM {} bytes",
-            thousands(size.flash),
-            thousands(size.static_ram)
-        );
+        let examples = [firmware::FIRST_FILE].into_iter().filter(|(of, _)| *of == board);
+        for example in iter::once(None).chain(examples.map(|(_, name)| Some(name))) {
+            let what = example.map_or(board.to_owned(), |example| format!("{example} for {board}"));
+            let (tools, screen) = (bench.tools()?, &bench.screen);
+            let firmware = firmware::compile(bench.workspace, board, example, target, tools, screen)?;
+            ensure!(firmware.warnings == 0, "{} warnings in {what}", firmware.warnings);
+            let size = firmware.footprint;
+            ensure!(
+                size.static_ram + STACK_BUDGET <= size.ram,
+                "{what}: {} bytes of variables leave less than {} of {} bytes of RAM to the stack",
+                thousands(size.static_ram),
+                thousands(STACK_BUDGET),
+                thousands(size.ram)
+            );
+            println!(
+                "  {what}: flash {} bytes, static RAM {} bytes",
+                thousands(size.flash),
+                thousands(size.static_ram)
+            );
+        }
     }
     Ok(())
 }

@@ -11,6 +11,10 @@ struct Readme;
 struct FromPython;
 
 #[cfg(doctest)]
+#[doc = include_str!("../../../docs/guides/first-file.md")]
+struct FirstFile;
+
+#[cfg(doctest)]
 #[doc = include_str!("../../../docs/guides/buffers.md")]
 struct Buffers;
 
