@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: how fast things are, beside others that do the same.
 
-mod buffers;
+pub(crate) mod buffers;
 pub(crate) mod core;
 pub(crate) mod net;
 pub(crate) mod qemu;

@@ -133,7 +133,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "codecs",
-        checks: "the codecs that `bench core` compares deliver what they were given, and no lint warns, as in `bench net`",
+        checks: "the codecs that `bench core` compares deliver what they were given, and no lint warns, as in `bench net`; `bench buffers` runs",
         needs: &[Need::Lints],
         run: codecs,
     },
@@ -354,7 +354,13 @@ fn codecs(bench: &Bench<'_>) -> Result<()> {
     bench::core::check(&built.executables)?;
     let mut net = bench.workspace.cargo();
     net.current_dir(bench::net::folder(bench.workspace)).args(["clippy", "--locked", "--all-targets"]);
-    process::run(net.args(DENY_WARNINGS))
+    process::run(net.args(DENY_WARNINGS))?;
+    let work = bench.screen.work("build", "the simulation of `bench buffers`");
+    let mut build = bench.workspace.cargo();
+    build.args(["build", "--locked", "-p", "measure-buffers"]);
+    let built = cargo::build(build, &bench.workspace.target().join("codecs.log"), &work)?;
+    work.done("the simulation of `bench buffers`");
+    bench::buffers::check(built.program()?)
 }
 
 fn no_std(bench: &Bench<'_>) -> Result<()> {

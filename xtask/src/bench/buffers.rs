@@ -3,7 +3,10 @@
 //! The program `measure/buffers` moves files and messages between two network stacks by a simulated clock. What a
 //! connection occupies beside its buffers is read off an image for a Cortex-M3.
 
-use std::process::{Command, ExitCode};
+use std::{
+    path::Path,
+    process::{Command, ExitCode},
+};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -49,13 +52,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     let built = cargo::build(command, &workspace.target().join("bench").join("build-buffers.log"), &work)?;
     work.done("the simulation");
     let work = screen.work("measure", "files and messages over simulated networks");
-    let said = process::answer(&mut Command::new(built.program()?)).context("measure-buffers fails")?;
-    work.done("files and messages over simulated networks");
-
     let mut figures = memory(&types)?;
-    for line in said.lines() {
-        figures.push(measured(line)?);
-    }
+    figures.extend(simulated(built.program()?)?);
+    work.done("files and messages over simulated networks");
     let tables = tables(&figures)?;
     if options.json {
         figure::print(&figures, true)?;
@@ -72,6 +71,21 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     document::store(&path, "bench buffers", &text)?;
     screen.note("stored", "docs/benchmarks.md");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Sees that the simulation runs, and that each of its figures has a place in the tables.
+pub(crate) fn check(program: &Path) -> Result<()> {
+    let types =
+        ["listener", "dialer", "connection", "sockets_1", "sockets_2"].map(|name| (name.to_owned(), 0));
+    let mut figures = memory(&types)?;
+    figures.extend(simulated(program)?);
+    tables(&figures).map(drop)
+}
+
+/// The figures of the simulation.
+fn simulated(program: &Path) -> Result<Vec<Figure>> {
+    let said = process::answer(&mut Command::new(program)).context("measure-buffers fails")?;
+    said.lines().map(measured).collect()
 }
 
 /// What each socket takes beside its buffers: what listens or dials, its connection, and what the stack keeps for it.
