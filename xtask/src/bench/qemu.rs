@@ -98,7 +98,7 @@ pub(crate) struct Bench<'a> {
 
 impl<'a> Bench<'a> {
     pub(crate) fn build(workspace: &'a Workspace, tools: &'a Tools, screen: &Screen) -> Result<Self> {
-        let image = firmware::compile(workspace, PACKAGE, AN385.target, tools, screen)?;
+        let image = firmware::compile(workspace, PACKAGE, None, AN385.target, tools, screen)?;
         Ok(Self { workspace, qemu: tools.qemu(AN385.emulator)?, image })
     }
 
