@@ -134,6 +134,23 @@ mod tests {
     }
 
     #[test]
+    fn the_sequence_is_that_of_splitmix64() {
+        // As the generator's author has it: Sebastiano Vigna, splitmix64.c, with the state 1234567.
+        let mut state = 1_234_567;
+        let numbers = [(); 5].map(|()| splitmix64(&mut state));
+        assert_eq!(
+            numbers,
+            [
+                6_457_827_717_110_365_317,
+                3_203_168_211_198_807_973,
+                9_817_491_932_198_370_423,
+                4_593_380_528_125_082_431,
+                16_408_922_859_458_223_821
+            ]
+        );
+    }
+
+    #[test]
     fn jitter_does_not_change_what_is_doubled() {
         let mut backoff = backoff(1024, 1 << 20).with_jitter(1);
         for n in 0..10 {

@@ -74,3 +74,29 @@ impl fmt::Display for CloseError {
 }
 
 impl core::error::Error for CloseError {}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn every_error_says_what_happened() {
+        for (error, text) in [
+            (Error::ConnectionReset, "the connection was reset"),
+            (Error::IdleTimeout, "the peer was silent for too long"),
+            (Error::WriteTimeout, "the peer did not read for too long"),
+        ] {
+            assert_eq!(error.to_string(), text);
+            // In the words of what failed.
+            let write = WriteError::Io(error);
+            assert_eq!(CloseError::Write(write).to_string(), write.to_string());
+        }
+        let reset = CloseError::ConnectionReset.to_string();
+        assert_eq!(reset, "the connection was reset before everything had arrived");
+        assert_eq!(CloseError::TimedOut.to_string(), "the peer did not acknowledge everything in time");
+    }
+}

@@ -10,13 +10,14 @@ use embassy_net::tcp::{ConnectError, State, TcpSocket};
 use embassy_net::{ConfigV4, Stack};
 use embassy_time::{Duration, Instant, Timer};
 use tej_core::io::{ReadError, WriteError};
-use tej_embassy::{Backoff, Buffers, CloseError, Config, Dialer, Error, Listener};
+use tej_embassy::{Backoff, Buffers, CloseError, Config, Connection, Dialer, Error, Listener};
 use tej_testkit::{Direction, Frame, THERE, leak, on_two_stacks, receive, send};
 
 #[test]
 fn a_listener_that_was_never_asked_refuses_and_one_whose_accept_was_dropped_does_not() {
     on_two_stacks(async |here, there, _| {
         let mut listener = listener(there);
+        assert_eq!(listener.port(), PORT);
         let mut dialer = dialer(here);
         assert_eq!(dialer.connect().await.err(), Some(ConnectError::ConnectionReset));
         assert!(poll_fn(|cx| Poll::Ready(pin!(listener.accept()).poll(cx).is_pending())).await);
@@ -26,6 +27,54 @@ fn a_listener_that_was_never_asked_refuses_and_one_whose_accept_was_dropped_does
         let mut accepted = listener.accept().await;
         assert_eq!(receive(accepted.split().0).await.unwrap(), Some(Frame::message("early")));
     });
+}
+
+#[test]
+fn a_close_long_after_both_ends_succeeds_however_the_end_was_read() {
+    for is_lent in [false, true] {
+        on_two_stacks(async |here, there, _| {
+            let server = async {
+                let mut listener = listener(there);
+                let mut connection = listener.accept().await;
+                connection.close_write().await.unwrap();
+                assert_eq!(read_all(&mut connection, is_lent).await, Ok(18 + 4));
+                // The socket has forgotten the connection by now.
+                Timer::after_secs(60).await;
+                assert_eq!(connection.close().await, Ok(()));
+            };
+            let client = async {
+                let mut dialer = dialer(here);
+                let mut connection = dialer.redial(|_, _| {}).await;
+                send(connection.split().1, &Frame::message("last")).await.unwrap();
+                assert_eq!(connection.close().await, Ok(()));
+            };
+            join(server, client).await;
+        });
+    }
+}
+
+#[test]
+fn a_reset_behind_frames_that_were_read_is_no_orderly_close() {
+    for is_lent in [false, true] {
+        on_two_stacks(async |here, there, _| {
+            let server = async {
+                let mut listener = listener(there);
+                let mut connection = listener.accept().await;
+                let reset = ReadError::Io(Error::ConnectionReset);
+                assert_eq!(read_all(&mut connection, is_lent).await, Err(reset));
+                assert_eq!(connection.close().await, Err(CloseError::ConnectionReset));
+            };
+            let client = async {
+                let mut dialer = dialer(here);
+                let mut connection = dialer.redial(|_, _| {}).await;
+                send(connection.split().1, &Frame::message("last")).await.unwrap();
+                Timer::after_secs(1).await;
+                drop(connection);
+                Timer::after_secs(1).await;
+            };
+            join(server, client).await;
+        });
+    }
 }
 
 #[test]
@@ -165,6 +214,17 @@ fn the_guide_names_tests_that_there_are() {
 
 type Small = Buffers<2048, 2048, 256, 256, 16>;
 const PORT: u16 = 7077;
+
+/// Reads to the end of the peer's direction, by `next_with` or by `next`; how many bytes that were.
+async fn read_all(connection: &mut Connection<'_, '_>, is_lent: bool) -> Result<u64, ReadError<Error>> {
+    let (receiver, _) = connection.split();
+    if is_lent {
+        while receiver.next_with(|_| ()).await?.is_some() {}
+    } else {
+        while receiver.next().await?.is_some() {}
+    }
+    Ok(receiver.offset())
+}
 
 fn listener(stack: Stack<'static>) -> Listener<'static> {
     Listener::new(stack, PORT, leak(Small::new()), Config::DEFAULT)
