@@ -13,8 +13,8 @@ use crate::{document, screen::Screen, workspace::Workspace};
 
 /// Write the table of hostile cases and the tests that show that each is survived into docs/hostile-cases.md.
 ///
-/// A test says which cases it shows in a comment above its attributes: `// case 21`, `// cases 39 and 40`. A case without
-/// a test is an error, and so is a comment that no test follows.
+/// A test says which cases it shows in a comment above its attributes: `// case 21`, `// cases 39 and 40`; so does a step of
+/// `cargo xtask test`. A case without a test is an error, and so is a comment that no test follows.
 #[derive(clap::Args)]
 pub(crate) struct Options {}
 
@@ -46,8 +46,8 @@ type Test = (String, String);
 /// The tests of each case.
 fn tests(workspace: &Workspace) -> Result<BTreeMap<u32, Vec<Test>>> {
     let mut cases: BTreeMap<u32, Vec<Test>> = BTreeMap::new();
-    for folder in FOLDERS {
-        for path in sources(&workspace.root().join(folder))? {
+    for place in PLACES {
+        for path in sources(&workspace.root().join(place))? {
             let text =
                 fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
             let name = path.strip_prefix(workspace.root()).unwrap_or(&path).display().to_string();
@@ -59,9 +59,12 @@ fn tests(workspace: &Workspace) -> Result<BTreeMap<u32, Vec<Test>>> {
     Ok(cases)
 }
 
-fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
+fn sources(place: &Path) -> Result<Vec<PathBuf>> {
+    if place.is_file() {
+        return Ok(vec![place.to_path_buf()]);
+    }
     let mut found = Vec::new();
-    let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let entries = fs::read_dir(place).with_context(|| format!("cannot read {}", place.display()))?;
     for entry in entries {
         let path = entry?.path();
         if path.is_dir() {
@@ -86,7 +89,9 @@ fn tests_in(text: &str) -> Result<Vec<(u32, String)>> {
             cases.extend(numbers.map(str::parse::<u32>).collect::<Result<Vec<_>, _>>()?);
         } else if line.starts_with("#[") {
             is_test |= line.contains("test");
-        } else if let Some((_, name)) = line.split_once("fn ").filter(|_| is_test) {
+        } else if let Some((_, name)) =
+            line.split_once("fn ").filter(|(_, rest)| is_test || rest.contains(STEP))
+        {
             let name = name.split('(').next().unwrap_or_default();
             found.extend(cases.drain(..).map(|case| (case, name.to_owned())));
             is_test = false;
@@ -121,7 +126,10 @@ fn path(workspace: &Workspace) -> PathBuf {
 
 const SECTION: &str = "cases";
 /// Where tests are.
-const FOLDERS: [&str; 4] = ["tej-std/src", "tej-std/tests", "tej-embassy/tests", "tej-files/tests"];
+const PLACES: [&str; 5] =
+    ["tej-std/src", "tej-std/tests", "tej-embassy/tests", "tej-files/tests", "xtask/src/test.rs"];
+/// What every step of `cargo xtask test` takes, and no other function.
+const STEP: &str = "(bench: &Bench<'_>) ";
 
 /// The cases and what they are.
 const CASES: [(u32, &str); 43] = [
@@ -195,9 +203,13 @@ fn helper() {}
     #[cfg(unix)]
     #[test]
     fn two() {
+
+/// A step.
+// case 60
+fn churn(bench: &Bench<'_>) -> Result<()> {
 ";
         let found = tests_in(text).unwrap();
-        let expected = [(21, "one"), (39, "two"), (40, "two"), (44, "two")];
+        let expected = [(21, "one"), (39, "two"), (40, "two"), (44, "two"), (60, "churn")];
         assert_eq!(found, expected.map(|(case, name)| (case, name.to_owned())));
         assert!(tests_in("// case 3\nfn no_test() {}").is_err());
         assert!(tests_in("// case 3\n").is_err());

@@ -139,9 +139,7 @@ impl Session {
             log_file: &workspace.demo().join("device.log"),
             verbose: desktop.screen.verbose(),
         })?;
-        let listening =
-            device.log().wait_for(0, BOOT_LIMIT, "that it listens", |text| text.contains("listening"));
-        listening.map_err(|error| device.explain(&error))?;
+        device.await_listening()?;
         work.done(&format!("{} bytes of RAM, listening", thousands(firmware.footprint.ram)));
         Ok(Self { device, reception, received, load })
     }
@@ -290,7 +288,6 @@ impl Verdict {
 
 pub(crate) const MESSAGE: &str = "Greetings from the desktop — 你好, device!";
 const DEVICE_SEED: u64 = 42;
-const BOOT_LIMIT: Duration = Duration::from_secs(30);
 /// Digits of a digest that are enough to compare by eye.
 const DIGITS: usize = 12;
 /// What is shown where there is none.

@@ -129,7 +129,7 @@ pub(crate) const ATTACKS: [Attack; 5] = [
 pub(crate) const GARBAGE: [&Attack; 2] = [&ATTACKS[0], &ATTACKS[2]];
 
 /// Sends a frame with the message "hi" and checks the answer.
-fn exchange_greetings(stream: &mut TcpStream) -> Result<()> {
+pub(crate) fn exchange_greetings(stream: &mut TcpStream) -> Result<()> {
     stream.write_all(&[0x80, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, b'h', b'i'])?;
     let text = format!("message {} 2\n", payload::digest(b"hi"));
     let mut expected = vec![0x80, 1, 0, 0, 0, 0, 0, 0, 0, 0];

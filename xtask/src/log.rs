@@ -99,6 +99,11 @@ impl Log {
         }
     }
 
+    /// All lines from position `from` on.
+    pub(crate) fn since(&self, from: usize) -> Vec<Line> {
+        self.state().lines.get(from..).unwrap_or_default().to_vec()
+    }
+
     /// The last line for which `wanted` holds.
     pub(crate) fn last(&self, wanted: impl Fn(&str) -> bool) -> Option<Line> {
         self.state().lines.iter().rev().find(|line| wanted(&line.text)).cloned()

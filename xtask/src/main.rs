@@ -10,6 +10,7 @@ mod board;
 mod calls;
 mod cargo;
 mod cases;
+mod churn;
 mod coverage;
 mod demo;
 mod document;

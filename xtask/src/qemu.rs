@@ -90,6 +90,13 @@ impl Device {
         bail!("the port that was chosen for the device was taken {PORT_ATTEMPTS} times in a row");
     }
 
+    /// Waits until it serves.
+    pub(crate) fn await_listening(&self) -> Result<()> {
+        let listening =
+            self.log.wait_for(0, BOOT_LIMIT, "that it listens", |text| text.contains("listening"));
+        listening.map(drop).map_err(|error| self.explain(&error))
+    }
+
     /// Where the desktop reaches the device's first listener, or the other end of its UART.
     pub(crate) fn address(&self) -> SocketAddr {
         self.addresses[0]
@@ -286,10 +293,13 @@ const GUEST: &str = "10.0.2.15";
 const GATEWAY: &str = "10.0.2.2";
 /// Where the firmware of all boards with a network listens.
 pub(crate) const GUEST_PORT: u16 = 7077;
+/// Clients that it serves at a time.
+pub(crate) const CLIENTS: usize = 2;
 /// What QEMU says when another program has it: of a network, and of a UART.
 const PORT_TAKEN: [&str; 2] = ["host forwarding rule", "Address already in use"];
 const PORT_ATTEMPTS: usize = 5;
 const FIRST_WORDS: Duration = Duration::from_secs(30);
+const BOOT_LIMIT: Duration = Duration::from_secs(30);
 /// The device gives a peer that does not end its direction 5 s.
 const CLOSE_LIMIT: Duration = Duration::from_secs(15);
 const LAST_WORDS: usize = 12;

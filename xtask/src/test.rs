@@ -13,15 +13,16 @@ use console::style;
 
 use crate::{
     bench,
-    board::{self, AN385, BOARDS, Board, Link},
+    board::{self, AN385, AN505, BOARDS, Board, Link},
     cargo, cases,
+    churn::{self, Tally},
     demo::{MESSAGE, Session},
     exchange::{self, Desktop, Direction, Outcome, Problem, What},
     firmware::{self, Firmware},
     fuzz, hostile, no_panic,
     payload::Payload,
     process,
-    qemu::{Device, Stack},
+    qemu::{Boot, Device, GUEST_PORT, Stack},
     screen::{self, Screen},
     setup::{self, CORTEX_M0, CORTEX_M3, CORTEX_M7, CORTEX_M33, Consent, Need, RISCV32, Tools},
     size,
@@ -207,6 +208,12 @@ const STEPS: &[Step] = &[
             Need::Qemu(&board::RISCV),
         ],
         run: exchange,
+    },
+    Step {
+        name: "churn",
+        checks: "ten thousand connections in turn leave nothing behind at an emulated device",
+        needs: &[Need::Target(CORTEX_M3), Need::Qemu(&board::ARM)],
+        run: churn,
     },
     Step {
         name: "interop",
@@ -593,6 +600,42 @@ fn exchange_with(bench: &Bench<'_>, desktop: &Desktop<'_>, board: &'static Board
             thousands(peak)
         ),
     );
+    Ok(())
+}
+
+/// Visitors of all kinds to one board, between two exchanges.
+// case 60
+fn churn(bench: &Bench<'_>) -> Result<()> {
+    let tej = tej::build(bench.workspace, &bench.screen)?;
+    let desktop = Desktop { tej: &tej, screen: &bench.screen };
+    let firmware = bench.firmware(&AN385)?;
+    let payloads = Payload::generate(&bench.workspace.demo().join("some"), AN505.check.files)?;
+    let mut device = Device::boot(&Boot {
+        board: &AN385,
+        qemu: bench.tools()?.qemu(AN385.emulator)?,
+        elf: &firmware.elf,
+        dial: None,
+        ports: &[GUEST_PORT],
+        counts_instructions: false,
+        log_file: &bench.workspace.demo().join("churn.log"),
+        verbose: bench.screen.verbose(),
+    })?;
+    device.await_listening()?;
+    let before = exchange::send(&desktop, &mut device, &payloads, MESSAGE, false)?;
+    expect_intact(&device, &before)?;
+
+    let work = bench.screen.work("visit", "the device, thousands of times");
+    let Tally { served, refused, peak, .. } = churn::run(&mut device)?;
+    work.done(&format!(
+        "{} connections, each accounted for, after {refused} refusals; {} bytes of stack at its peak",
+        thousands(served as u64),
+        thousands(peak)
+    ));
+    let after = exchange::send(&desktop, &mut device, &payloads, MESSAGE, false)?;
+    expect_intact(&device, &after)?;
+    bench
+        .screen
+        .note("checked", "all sockets serve at the same time, and every digest of another exchange agrees");
     Ok(())
 }
 
