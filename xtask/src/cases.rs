@@ -132,7 +132,7 @@ const PLACES: [&str; 5] =
 const STEP: &str = "(bench: &Bench<'_>) ";
 
 /// The cases and what they are.
-const CASES: [(u32, &str); 43] = [
+const CASES: [(u32, &str); 44] = [
     (19, "a frame of 18 bytes announces a message of a GiB, or of 2⁶³ bytes"),
     (20, "a thousand of them at once"),
     (21, "a byte every second, for ever"),
@@ -176,11 +176,12 @@ const CASES: [(u32, &str); 43] = [
     (60, "a device: 100,000 connections in turn"),
     (61, "a device: a future is dropped while it waits"),
     (62, "a device: flash that is busy, or fails in the middle of a file"),
+    (63, "a device: there is no allocator"),
 ];
 
 /// All that are to be shown; the codec's own, 1 to 18, are mapped in `tej-core/tests/decoder.rs`.
 #[cfg(test)]
-const RANGES: [std::ops::RangeInclusive<u32>; 2] = [19..=53, 55..=62];
+const RANGES: [std::ops::RangeInclusive<u32>; 2] = [19..=53, 55..=63];
 
 #[cfg(test)]
 mod tests {

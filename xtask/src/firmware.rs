@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SectionKind, elf};
 
 use crate::{
+    allocator,
     board::Board,
     cargo,
     screen::Screen,
@@ -53,7 +54,8 @@ pub(crate) struct Image {
     pub(crate) warnings: usize,
 }
 
-/// Builds the firmware in the folder `package` under `examples/`, or one of its own examples.
+/// Builds the firmware in the folder `package` under `examples/`, or one of its own examples. With an allocator it is an
+/// error.
 pub(crate) fn compile(
     workspace: &Workspace,
     package: &str,
@@ -71,8 +73,9 @@ pub(crate) fn compile(
     let work = screen.work("build", "firmware (`core` comes first: a minute or two on a fresh machine)");
     let built = cargo::build(command, &workspace.demo().join("build-firmware.log"), &work)?;
     let elf = built.program().context("the firmware")?.to_path_buf();
-    let footprint =
-        Footprint::read(&fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?)?;
+    let program = fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?;
+    let footprint = Footprint::read(&program)?;
+    allocator::refuse(&program).with_context(|| format!("in the firmware for {package}"))?;
     work.done(&format!("{} for {package}", example.unwrap_or("firmware")));
     Ok(Image { elf, footprint, warnings: built.warnings })
 }

@@ -5,6 +5,7 @@
 //! lines and the wire, and shares no code with them: what it computes about frames, digests and generated files
 //! is an independent second opinion.
 
+mod allocator;
 mod bench;
 mod board;
 mod calls;
