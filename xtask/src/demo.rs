@@ -10,7 +10,7 @@ use crate::{
     exchange::{self, Desktop, Direction, Moved, Outcome, Problem, Reception},
     firmware::{self, Firmware},
     payload::Payload,
-    qemu::{Boot, Device, Dial, GUEST_PORT},
+    qemu::{Boot, Device, Dial},
     screen::{Screen, mebibytes},
     setup::{self, Consent, Tools},
     table::{Cell, Column, Table, thousands},
@@ -129,15 +129,11 @@ impl Session {
             seed: DEVICE_SEED,
         });
         let work = desktop.screen.work("boot", board.package);
+        let log_file = workspace.demo().join("device.log");
         let device = Device::boot(&Boot {
-            board,
-            qemu: tools.qemu(board.emulator)?,
-            elf: &firmware.elf,
             dial,
-            ports: &[GUEST_PORT],
-            counts_instructions: false,
-            log_file: &workspace.demo().join("device.log"),
             verbose: desktop.screen.verbose(),
+            ..Boot::new(board, tools.qemu(board.emulator)?, &firmware.elf, &log_file)
         })?;
         device.await_listening()?;
         work.done(&format!("{} bytes of RAM, listening", thousands(firmware.footprint.ram)));

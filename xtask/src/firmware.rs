@@ -42,7 +42,7 @@ pub(crate) fn build(
     screen: &Screen,
 ) -> Result<Firmware> {
     let Image { elf, footprint, warnings } =
-        compile(workspace, board.package, None, board.target, tools, screen)?;
+        compile(workspace, board.package, Program::Main, board.target, tools, screen)?;
     Ok(Firmware { board, elf, footprint, warnings })
 }
 
@@ -54,12 +54,22 @@ pub(crate) struct Image {
     pub(crate) warnings: usize,
 }
 
-/// Builds the firmware in the folder `package` under `examples/`, or one of its own examples. With an allocator it is an
-/// error.
+/// One of a package's programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Program<'a> {
+    /// The board's firmware.
+    Main,
+    /// Another one, which needs a feature.
+    Other { name: &'a str, feature: &'a str },
+    /// One of the package's examples.
+    Example(&'a str),
+}
+
+/// Builds a program of the package in the folder `package` under `examples/`. With an allocator it is an error.
 pub(crate) fn compile(
     workspace: &Workspace,
     package: &str,
-    example: Option<&str>,
+    program: Program<'_>,
     target: &str,
     tools: &Tools,
     screen: &Screen,
@@ -67,16 +77,24 @@ pub(crate) fn compile(
     let folder = workspace.root().join("examples").join(package);
     let mut command = tools.bare_metal()?.cargo(workspace, &folder, "build", target);
     command.args(["--release", "--locked"]);
-    if let Some(example) = example {
-        command.args(["--example", example]);
-    }
+    let name = match program {
+        Program::Main => "firmware",
+        Program::Other { name, feature } => {
+            command.args(["--bin", name, "--features", feature]);
+            name
+        }
+        Program::Example(name) => {
+            command.args(["--example", name]);
+            name
+        }
+    };
     let work = screen.work("build", "firmware (`core` comes first: a minute or two on a fresh machine)");
     let built = cargo::build(command, &workspace.demo().join("build-firmware.log"), &work)?;
     let elf = built.program().context("the firmware")?.to_path_buf();
-    let program = fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?;
-    let footprint = Footprint::read(&program)?;
-    allocator::refuse(&program).with_context(|| format!("in the firmware for {package}"))?;
-    work.done(&format!("{} for {package}", example.unwrap_or("firmware")));
+    let bytes = fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?;
+    let footprint = Footprint::read(&bytes)?;
+    allocator::refuse(&bytes).with_context(|| format!("in the firmware for {package}"))?;
+    work.done(&format!("{name} for {package}"));
     Ok(Image { elf, footprint, warnings: built.warnings })
 }
 

@@ -66,6 +66,14 @@ pub(crate) struct Dial {
     pub(crate) seed: u64,
 }
 
+impl<'a> Boot<'a> {
+    /// A board that dials nobody and listens where all firmware does, with a clock of its own.
+    pub(crate) fn new(board: &'static Board, qemu: &'a Path, elf: &'a Path, log_file: &'a Path) -> Self {
+        let ports = &[GUEST_PORT];
+        Self { board, qemu, elf, dial: None, ports, counts_instructions: false, log_file, verbose: false }
+    }
+}
+
 impl Device {
     /// Boots it and waits for its first words.
     pub(crate) fn boot(boot: &Boot<'_>) -> Result<Self> {
@@ -292,7 +300,7 @@ fn free_port() -> Result<SocketAddr> {
 const GUEST: &str = "10.0.2.15";
 const GATEWAY: &str = "10.0.2.2";
 /// Where the firmware of all boards with a network listens.
-pub(crate) const GUEST_PORT: u16 = 7077;
+const GUEST_PORT: u16 = 7077;
 /// Clients that it serves at a time.
 pub(crate) const CLIENTS: usize = 2;
 /// What QEMU says when another program has it: of a network, and of a UART.
@@ -363,16 +371,9 @@ mod tests {
         }
 
         fn boot(&self) -> Result<()> {
-            let boot = Boot {
-                board: &AN385,
-                qemu: &self.0.join("qemu"),
-                elf: &self.0.join("elf"),
-                dial: Some(Dial { port: 1, size: 0, seed: 0 }),
-                ports: &[GUEST_PORT],
-                counts_instructions: false,
-                log_file: &self.0.join("log"),
-                verbose: false,
-            };
+            let [qemu, elf, log] = ["qemu", "elf", "log"].map(|name| self.0.join(name));
+            let dial = Some(Dial { port: 1, size: 0, seed: 0 });
+            let boot = Boot { dial, ..Boot::new(&AN385, &qemu, &elf, &log) };
             Device::boot(&boot).map(drop)
         }
 
@@ -424,16 +425,9 @@ mod tests {
 
     #[test]
     fn a_file_that_is_no_firmware_is_refused_before_qemu_starts() {
-        let boot = Boot {
-            board: &AN385,
-            qemu: Path::new("/nonexistent/qemu-system-arm"),
-            elf: Path::new("/dev/null"),
-            dial: None,
-            ports: &[GUEST_PORT],
-            counts_instructions: false,
-            log_file: Path::new("/nonexistent/log"),
-            verbose: false,
-        };
+        let [qemu, elf, log] =
+            ["/nonexistent/qemu-system-arm", "/dev/null", "/nonexistent/log"].map(Path::new);
+        let boot = Boot::new(&AN385, qemu, elf, log);
         let error = Device::boot(&boot).map(|_| ()).unwrap_err();
         assert_eq!(error.to_string(), "the firmware's log format");
     }

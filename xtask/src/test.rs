@@ -18,11 +18,11 @@ use crate::{
     churn::{self, Tally},
     demo::{MESSAGE, Session},
     exchange::{self, Desktop, Direction, Outcome, Problem, What},
-    firmware::{self, Firmware},
+    firmware::{self, Firmware, Program},
     fuzz, hostile, no_panic,
     payload::Payload,
     process,
-    qemu::{Boot, Device, GUEST_PORT, Stack},
+    qemu::{Boot, Device, Stack},
     screen::{self, Screen},
     setup::{self, CORTEX_M0, CORTEX_M3, CORTEX_M7, CORTEX_M33, Consent, Need, RISCV32, Tools},
     size,
@@ -208,6 +208,12 @@ const STEPS: &[Step] = &[
             Need::Qemu(&board::RISCV),
         ],
         run: exchange,
+    },
+    Step {
+        name: "large",
+        checks: "an emulated device counts a file of more than 4 GiB to the byte, in RAM that does not grow",
+        needs: &[Need::Target(CORTEX_M3), Need::Qemu(&board::ARM)],
+        run: large,
     },
     Step {
         name: "churn",
@@ -507,10 +513,14 @@ fn boards(bench: &Bench<'_>) -> Result<()> {
 fn hardware(bench: &Bench<'_>) -> Result<()> {
     for (board, target) in firmware::HARDWARE {
         let examples = [firmware::FIRST_FILE].into_iter().filter(|(of, _)| *of == board);
-        for example in iter::once(None).chain(examples.map(|(_, name)| Some(name))) {
-            let what = example.map_or(board.to_owned(), |example| format!("{example} for {board}"));
+        let examples = examples.map(|(_, name)| Program::Example(name));
+        for program in iter::once(Program::Main).chain(examples) {
+            let what = match program {
+                Program::Example(name) => format!("{name} for {board}"),
+                _ => board.to_owned(),
+            };
             let (tools, screen) = (bench.tools()?, &bench.screen);
-            let firmware = firmware::compile(bench.workspace, board, example, target, tools, screen)?;
+            let firmware = firmware::compile(bench.workspace, board, program, target, tools, screen)?;
             ensure!(firmware.warnings == 0, "{} warnings in {what}", firmware.warnings);
             let size = firmware.footprint;
             ensure!(
@@ -605,6 +615,27 @@ fn exchange_with(bench: &Bench<'_>, desktop: &Desktop<'_>, board: &'static Board
     Ok(())
 }
 
+/// A program of its own that needs no peer: with one, so many bytes take minutes.
+// case 54
+fn large(bench: &Bench<'_>) -> Result<()> {
+    let tools = bench.tools()?;
+    let (name, target) = (AN385.package, AN385.target);
+    let large = Program::Other { name: "large-file", feature: "large-file" };
+    let program = firmware::compile(bench.workspace, name, large, target, tools, &bench.screen)?;
+    ensure!(program.warnings == 0, "{} warnings in the program", program.warnings);
+    let log_file = bench.workspace.demo().join("large.log");
+    let device = Device::boot(&Boot {
+        verbose: bench.screen.verbose(),
+        ..Boot::new(&AN385, tools.qemu(AN385.emulator)?, &program.elf, &log_file)
+    })?;
+    let work = bench.screen.work("count", "a file of more than 4 GiB");
+    let passed = device.log().wait_for(0, LARGE_LIMIT, "that all passed", |text| text == "all passed");
+    passed.map_err(|error| device.explain(&error))?;
+    let last = device.log().last(|text| text.starts_with("a file of")).context("no file")?;
+    work.done(&last.text);
+    Ok(())
+}
+
 /// Visitors of all kinds to one board, between two exchanges.
 // case 60
 fn churn(bench: &Bench<'_>) -> Result<()> {
@@ -612,15 +643,10 @@ fn churn(bench: &Bench<'_>) -> Result<()> {
     let desktop = Desktop { tej: &tej, screen: &bench.screen };
     let firmware = bench.firmware(&AN385)?;
     let payloads = Payload::generate(&bench.workspace.demo().join("some"), AN505.check.files)?;
+    let log_file = bench.workspace.demo().join("churn.log");
     let mut device = Device::boot(&Boot {
-        board: &AN385,
-        qemu: bench.tools()?.qemu(AN385.emulator)?,
-        elf: &firmware.elf,
-        dial: None,
-        ports: &[GUEST_PORT],
-        counts_instructions: false,
-        log_file: &bench.workspace.demo().join("churn.log"),
         verbose: bench.screen.verbose(),
+        ..Boot::new(&AN385, bench.tools()?.qemu(AN385.emulator)?, &firmware.elf, &log_file)
     })?;
     device.await_listening()?;
     let before = exchange::send(&desktop, &mut device, &payloads, MESSAGE, false)?;
@@ -715,6 +741,8 @@ const HOST_FEATURES: [&str; 2] = ["default", "std"];
 const INTEROP_FEATURE: &str = "tej-std/interop";
 /// What has to be left to the stack of firmware that nothing here can run: twice what it takes on the boards that run.
 const STACK_BUDGET: u64 = 8 * 1024;
+/// Many times what it takes.
+const LARGE_LIMIT: Duration = Duration::from_secs(300);
 const DENY_WARNINGS: [&str; 3] = ["--", "-D", "warnings"];
 
 #[cfg(test)]

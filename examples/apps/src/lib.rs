@@ -7,6 +7,7 @@
 //! - [`hardware_address`] makes an Ethernet address for a board that was not given one.
 //! - [`tcp`] (feature `embassy-net`, on by default) runs either for ever over embassy-net.
 //! - [`LineServer`] does the work of both over a line that blocks and has no connections, such as a UART.
+//! - `large_file` (feature `large-file`) has more than 4 GiB pass through the codec, without a peer, and counts them.
 //!
 //! The first two take tej-core's `FrameReader` and `FrameWriter` over any `embedded_io_async` transport (feature `async`), the
 //! last one takes an `embedded_io` transport (feature `blocking`). What they say and make is decided once, without I/O. No
@@ -33,6 +34,8 @@ mod generated_file;
 mod hardware_address;
 #[cfg(any(feature = "async", feature = "blocking"))]
 mod hex;
+#[cfg(feature = "large-file")]
+pub mod large_file;
 #[cfg(feature = "blocking")]
 mod line_server;
 mod pattern;

@@ -18,7 +18,7 @@ use crate::{
     board::AN385,
     document,
     figure::{self, Figure, median, rounded},
-    firmware::{self, Image},
+    firmware::{self, Image, Program},
     qemu::{Boot, Device},
     screen::Screen,
     setup::{self, Consent, Tools},
@@ -98,7 +98,7 @@ pub(crate) struct Bench<'a> {
 
 impl<'a> Bench<'a> {
     pub(crate) fn build(workspace: &'a Workspace, tools: &'a Tools, screen: &Screen) -> Result<Self> {
-        let image = firmware::compile(workspace, PACKAGE, None, AN385.target, tools, screen)?;
+        let image = firmware::compile(workspace, PACKAGE, Program::Main, AN385.target, tools, screen)?;
         Ok(Self { workspace, qemu: tools.qemu(AN385.emulator)?, image })
     }
 
@@ -172,15 +172,11 @@ impl<'a> Bench<'a> {
     }
 
     fn boot(&self, counts_instructions: bool) -> Result<Device> {
+        let log_file = self.workspace.target().join("bench").join("qemu.log");
         let device = Device::boot(&Boot {
-            board: &AN385,
-            qemu: self.qemu,
-            elf: &self.image.elf,
-            dial: None,
             ports: &[RAW_PORT, LENT_PORT, COPIED_PORT],
             counts_instructions,
-            log_file: &self.workspace.target().join("bench").join("qemu.log"),
-            verbose: false,
+            ..Boot::new(&AN385, self.qemu, &self.image.elf, &log_file)
         })?;
         device.log().wait_for(0, BOOT_LIMIT, "that it is ready", |text| text.starts_with(STATE))?;
         Ok(device)
