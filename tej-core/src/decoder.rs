@@ -337,6 +337,12 @@ impl<N: AsRef<[u8]> + AsMut<[u8]>, L: Borrow<Limits>> Decoder<N, L> {
         }
     }
 
+    /// The name of the current file, from the event of its start to that of its end, if [`step`](Self::step) found the first:
+    /// [`decode`](Self::decode) lends names that lie in its input.
+    pub(crate) fn file_name(&self) -> Option<&[u8]> {
+        matches!(self.state, State::FileData | State::FileEnd).then(|| self.stored_name())
+    }
+
     /// Says that the caller moved the next `n` payload bytes itself, past the decoder (splice, DMA, a read straight
     /// into flash). Go on with [`decode`](Self::decode), which yields the end of the file or frame when it is due.
     ///

@@ -324,6 +324,26 @@ fn a_reader_without_a_buffer_reports_a_clean_end() {
 }
 
 #[test]
+fn a_file_has_a_name_from_its_start_to_its_end() {
+    for vector in vectors() {
+        for len in BUFFERS {
+            let source = Source::new([&vector.wire[..]]);
+            let mut reader = FrameReader::new(source, vec![0; len], decoder(&reference::Limits::WIDEST));
+            let mut current = None;
+            loop {
+                assert_eq!(reader.file_name(), current.as_deref(), "{} by {len}", vector.what);
+                match block_on(reader.next()).unwrap() {
+                    Some(Event::FileStart { name, .. }) => current = Some(name.to_vec()),
+                    Some(Event::FileEnd) => current = None,
+                    Some(_) => {}
+                    None => break,
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn payload_may_go_past_the_reader() {
     for vector in vectors() {
         for len in BUFFERS {
@@ -1010,6 +1030,10 @@ where
 
     fn payload_unread(&self) -> u64 {
         same(self.asynchronous.payload_unread(), self.blocking.payload_unread())
+    }
+
+    fn file_name(&self) -> Option<&[u8]> {
+        same(self.asynchronous.file_name(), self.blocking.file_name())
     }
 
     fn advance_payload(&mut self, n: u64) -> Result<(), PayloadOverrun> {

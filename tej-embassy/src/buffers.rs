@@ -7,7 +7,7 @@
 /// |---|---|---|
 /// | `RX` | the socket's receive ring: the TCP window | for files, more than one segment (1460); throughput over a real network is at most `RX` per round trip. The sum over all sockets must fit the network chip's own receive memory, or frames are dropped |
 /// | `TX` | the socket's send ring: what may be on its way unacknowledged | for files, two segments and more: one alone waits for an acknowledgement that the peer holds back; throughput as for `RX` |
-/// | `READ` | decoding: the longest piece of a file that [`next`](crate::Receiver::next) can lend | 1 and up; a flash page, if pages are written; 0 where only [`next_with`](crate::Receiver::next_with) is called, which decodes on the receive ring (`next` would see the end of the stream) |
+/// | `READ` | decoding: the longest piece of a file that [`next`](crate::Receiver::next) can lend | 1 and up; a flash page, if pages are written; 0 where only [`next_with`](crate::Receiver::next_with) is called, which decodes on the receive ring, or `Store::receive` of tej-files (`next` would see the end of the stream) |
 /// | `STAGE` | staging: heads and small pieces collect here | 1 and up; a segment where a frame is written with waits in it, or messages are fed, so that they leave in one |
 /// | `NAME` | a received file name: its length is the limit for names | 0 to 65,535 |
 ///

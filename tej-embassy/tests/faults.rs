@@ -16,7 +16,7 @@ use tej_core::{Event, Status};
 use tej_embassy::{
     Backoff, Buffers, CloseError, Config, Connection, Dialer, Error, Listener, Receiver, Sender, serve,
 };
-use tej_files::{Digested, FileSink, Outcome, StartError, Store, send_file};
+use tej_files::{Digested, FileSink, LendingSink, Outcome, Received, StartError, Store, send_file};
 use tej_testkit::{
     Direction, End, Faults, Frame, Random, THERE, Wire, bytes, leak, on_seeded_stacks, on_two_stacks,
     receive, send, send_cut,
@@ -289,6 +289,73 @@ fn a_sink_that_fails_in_mid_file_costs_that_file_alone_and_a_slow_one_nothing() 
     });
 }
 
+// cases 61 and 62
+#[test]
+fn files_go_from_the_ring_into_a_page_that_is_slow_or_fails_and_are_received_by_a_future_that_is_dropped() {
+    let frame = Frame {
+        files: (0..3).map(|n| (vec![b'a' + n], bytes(n.into(), 3000))).collect(),
+        ..Frame::default()
+    };
+    let digests: Vec<_> = frame.files.iter().map(|(_, data)| Sha256::digest(data)).collect();
+    // What becomes of the files, with the digests of those that were stored, when a receive is dropped at this poll.
+    let outcomes = |fails: bool, drop_at: u32| {
+        let polls = Cell::new(0);
+        let outcomes = RefCell::new(Vec::new());
+        on_two_stacks(async |here, there, _| {
+            let server = async {
+                let buffers = leak(Buffers::<2048, 2048, 0, 256, 16>::new());
+                let mut listener = Listener::new(there, PORT, buffers, CONFIG);
+                let mut connection = listener.accept().await;
+                let (receiver, sender) = connection.split();
+                let mut store = Store::new(Digested::<_, Sha256>::new(Paged::new(fails)));
+                loop {
+                    let receive = store.receive(receiver, |event| event == Event::FrameEnd);
+                    match drop_at_poll(&polls, drop_at, receive).await.map(Result::unwrap) {
+                        None => {}
+                        Some(None) => break,
+                        Some(Some(Received::File(outcome))) => {
+                            outcomes.borrow_mut().push((outcome, store.sink().digest().copied()));
+                        }
+                        Some(Some(Received::Event(false))) => {}
+                        Some(Some(Received::Event(true))) => send_back(sender).await,
+                    }
+                }
+                connection.close().await.unwrap();
+            };
+            let client = async {
+                let mut dialer = dialer(here);
+                let mut connection = dialer.redial(|_, _| {}).await;
+                let (receiver, sender) = connection.split();
+                send(sender, &frame).await.unwrap();
+                let answer = receive(receiver).await.unwrap().unwrap();
+                assert!(answer == Frame::file("back", bytes(9, 10_000)));
+                connection.close().await.unwrap();
+            };
+            join(server, client).await;
+        });
+        (outcomes.into_inner(), polls.get())
+    };
+    let stored = |n: usize| (Outcome::Stored { size: 3000 }, Some(digests[n]));
+    let (outcome, polls) = outcomes(true, u32::MAX);
+    assert_eq!(outcome, [stored(0), (Outcome::Failed("bad block"), None), stored(2)]);
+    assert!(polls > 30, "nothing was waited for: {polls}");
+    let mut cuts = 0;
+    for drop_at in 1.. {
+        let (outcome, polls) = outcomes(false, drop_at);
+        if polls < drop_at {
+            break;
+        }
+        let cut = outcome.iter().filter(|(outcome, _)| *outcome == Outcome::Interrupted).count();
+        assert!(cut <= 1, "{outcome:?} at {drop_at}");
+        cuts += cut;
+        for (n, one) in outcome.iter().enumerate() {
+            assert!(*one == (Outcome::Interrupted, None) || *one == stored(n), "{one:?} at {drop_at}");
+        }
+        assert_eq!(outcome.len(), 3, "at {drop_at}");
+    }
+    assert!(cuts > 30, "{cuts}");
+}
+
 // case 60
 #[test]
 fn a_hundred_thousand_connections_in_turn_leave_nothing_behind() {
@@ -523,6 +590,80 @@ impl FileSink for Flaky {
 
     async fn abandon(&mut self) {
         Timer::after_millis(100).await;
+    }
+}
+
+/// The output of `future`, unless it is pending at the poll of number `drop_at`, counted in `polls`: it is dropped then.
+async fn drop_at_poll<F: Future>(polls: &Cell<u32>, drop_at: u32, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        polls.set(polls.get() + 1);
+        match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if polls.get() == drop_at => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// A page of a flash that takes its time, and may have a bad block in the second file.
+struct Paged {
+    page: [u8; 256],
+    filled: usize,
+    fails: bool,
+    file: u32,
+    written: usize,
+}
+
+impl Paged {
+    fn new(fails: bool) -> Self {
+        Self { page: [0; 256], filled: 0, fails, file: 0, written: 0 }
+    }
+
+    async fn program(&mut self) -> Result<(), &'static str> {
+        Timer::after_millis(20).await;
+        self.written += self.filled;
+        self.filled = 0;
+        if self.fails && self.file == 2 && self.written > 1000 { Err("bad block") } else { Ok(()) }
+    }
+}
+
+impl FileSink for Paged {
+    type Error = &'static str;
+
+    async fn start(&mut self, _: &[u8], _: u64) -> Result<(), StartError<&'static str>> {
+        (self.file, self.filled, self.written) = (self.file + 1, 0, 0);
+        Timer::after_millis(400).await;
+        Ok(())
+    }
+
+    async fn write(&mut self, _: &[u8]) -> Result<(), &'static str> {
+        panic!("bytes that were copied elsewhere before")
+    }
+
+    async fn finish(&mut self) -> Result<(), &'static str> {
+        self.program().await?;
+        assert_eq!(self.written, 3000);
+        Ok(())
+    }
+
+    async fn abandon(&mut self) {
+        Timer::after_millis(10).await;
+    }
+}
+
+impl LendingSink for Paged {
+    async fn space(&mut self) -> Result<&mut [u8], &'static str> {
+        if self.filled == self.page.len() {
+            self.program().await?;
+        }
+        Ok(&mut self.page[self.filled..])
+    }
+
+    fn commit(&mut self, n: usize) -> &[u8] {
+        self.filled += n;
+        &self.page[self.filled - n..self.filled]
     }
 }
 

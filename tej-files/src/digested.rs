@@ -2,7 +2,7 @@
 
 use digest::{Digest, Output};
 
-use crate::{FileSink, StartError};
+use crate::{FileSink, LendingSink, StartError};
 
 /// A sink that also computes the digest of each file while it is stored, so that nothing has to be read back for it.
 #[derive(Debug)]
@@ -58,5 +58,17 @@ impl<S: FileSink, D: Digest> FileSink for Digested<S, D> {
     async fn abandon(&mut self) {
         self.digest = None;
         self.sink.abandon().await;
+    }
+}
+
+impl<S: LendingSink, D: Digest> LendingSink for Digested<S, D> {
+    async fn space(&mut self) -> Result<&mut [u8], S::Error> {
+        self.sink.space().await
+    }
+
+    fn commit(&mut self, n: usize) -> &[u8] {
+        let bytes = self.sink.commit(n);
+        self.hash.update(bytes);
+        bytes
     }
 }

@@ -7,6 +7,7 @@ mod digested;
 #[cfg(feature = "nor-flash")]
 mod nor_flash;
 mod ram;
+mod receive;
 mod sink;
 mod source;
 mod store;
@@ -17,7 +18,8 @@ pub use digested::Digested;
 #[cfg(feature = "nor-flash")]
 pub use nor_flash::{NorSink, NorSource};
 pub use ram::RamSink;
-pub use sink::{FileSink, Refusal, StartError};
+pub use receive::Received;
+pub use sink::{FileSink, LendingSink, Refusal, StartError};
 pub use source::{FileSource, SendFileError, send_file};
 pub use store::{Outcome, Store};
 pub use stream::{SeekSource, StreamError, StreamSink};

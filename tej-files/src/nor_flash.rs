@@ -4,12 +4,13 @@ use core::ops::Range;
 
 use embedded_storage_async::nor_flash::{NorFlash, ReadNorFlash};
 
-use crate::{FileSink, FileSource, Refusal, StartError};
+use crate::{FileSink, FileSource, LendingSink, Refusal, StartError};
 
 /// Keeps the last file that came whole in a region of NOR flash; longer ones than the region are refused.
 ///
 /// Flash is written in whole pages, of the length of the buffer that is given: bytes collect in it, but those of pieces
-/// that are as long go straight from where they lie. Each sector is erased ahead of the first byte that goes there, the
+/// that are as long go straight from where they lie. [`Store::receive`](crate::Store::receive) has them read into that
+/// buffer. Each sector is erased ahead of the first byte that goes there, the
 /// first one before the file begins, so that the connection never waits for more than one. The rest of the last unit of
 /// writing is filled with 0xff, which in NOR flash is what nothing was written to.
 ///
@@ -44,7 +45,7 @@ pub struct NorSink<'p, F> {
     flash: F,
     region: Range<u32>,
     page: &'p mut [u8],
-    /// Bytes of the page that wait for the rest.
+    /// Bytes of the page that wait for the rest, or for the page to be written.
     filled: usize,
     /// Where the page goes.
     next: u32,
@@ -118,6 +119,15 @@ impl<'p, F: NorFlash> NorSink<'p, F> {
         self.next = end;
         Ok(())
     }
+
+    /// Writes the page if it is full.
+    async fn make_room(&mut self) -> Result<(), F::Error> {
+        if self.filled == self.page.len() {
+            self.program(None).await?;
+            self.filled = 0;
+        }
+        Ok(())
+    }
 }
 
 impl<F: NorFlash> FileSink for NorSink<'_, F> {
@@ -147,15 +157,13 @@ impl<F: NorFlash> FileSink for NorSink<'_, F> {
                 bytes = later;
                 continue;
             }
+            // None, if `commit` has filled the page.
             let n = (page - self.filled).min(bytes.len());
             let (now, later) = bytes.split_at(n);
             self.page[self.filled..self.filled + n].copy_from_slice(now);
             self.filled += n;
             bytes = later;
-            if self.filled == page {
-                self.program(None).await?;
-                self.filled = 0;
-            }
+            self.make_room().await?;
         }
         Ok(())
     }
@@ -174,6 +182,19 @@ impl<F: NorFlash> FileSink for NorSink<'_, F> {
 
     async fn abandon(&mut self) {
         self.is_whole = false;
+    }
+}
+
+impl<F: NorFlash> LendingSink for NorSink<'_, F> {
+    async fn space(&mut self) -> Result<&mut [u8], F::Error> {
+        self.make_room().await?;
+        Ok(&mut self.page[self.filled..])
+    }
+
+    fn commit(&mut self, n: usize) -> &[u8] {
+        let before = self.filled;
+        self.filled = before.saturating_add(n).min(self.page.len());
+        &self.page[before..self.filled]
     }
 }
 

@@ -2,7 +2,7 @@
 
 use core::convert::Infallible;
 
-use crate::{FileSink, FileSource, Refusal, StartError};
+use crate::{FileSink, FileSource, LendingSink, Refusal, StartError};
 
 /// Keeps the last file that came whole and fits into a buffer of the caller's; longer ones are refused.
 #[derive(Debug)]
@@ -52,6 +52,18 @@ impl FileSink for RamSink<'_> {
 
     async fn abandon(&mut self) {
         self.is_whole = false;
+    }
+}
+
+impl LendingSink for RamSink<'_> {
+    async fn space(&mut self) -> Result<&mut [u8], Infallible> {
+        Ok(self.buffer.get_mut(self.filled..).unwrap_or_default())
+    }
+
+    fn commit(&mut self, n: usize) -> &[u8] {
+        let before = self.filled.min(self.buffer.len());
+        self.filled = before.saturating_add(n).min(self.buffer.len());
+        &self.buffer[before..self.filled]
     }
 }
 

@@ -38,6 +38,25 @@ pub trait FileSink {
     async fn abandon(&mut self);
 }
 
+/// A sink with memory of its own, such as a page of flash, that bytes can be read straight into.
+///
+/// A [`Store`](crate::Store) calls it in [`receive`](crate::Store::receive): for the bytes of a file, [`space`](Self::space)
+/// and [`commit`](Self::commit) instead of [`write`](FileSink::write), or both in turn.
+#[allow(async_fn_in_trait, reason = "as in embedded_io_async: executors of devices do not ask for `Send`")]
+pub trait LendingSink: FileSink {
+    /// Room for the next bytes of the file, where they are to lie: at least one byte, unless all have come. More than are
+    /// still to come is no harm.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be stored.
+    async fn space(&mut self) -> Result<&mut [u8], Self::Error>;
+
+    /// Takes the first `n` bytes of [`space`](Self::space) as the next bytes of the file, and lends them once more, for whoever
+    /// wants to see them. An `n` that is more than the space is taken for that.
+    fn commit(&mut self, n: usize) -> &[u8];
+}
+
 /// A sink that is lent.
 impl<S: FileSink> FileSink for &mut S {
     type Error = S::Error;
@@ -56,6 +75,17 @@ impl<S: FileSink> FileSink for &mut S {
 
     async fn abandon(&mut self) {
         S::abandon(self).await;
+    }
+}
+
+/// A sink that is lent.
+impl<S: LendingSink> LendingSink for &mut S {
+    async fn space(&mut self) -> Result<&mut [u8], Self::Error> {
+        S::space(self).await
+    }
+
+    fn commit(&mut self, n: usize) -> &[u8] {
+        S::commit(self, n)
     }
 }
 

@@ -11,11 +11,11 @@ use crate::{FileSink, Refusal, StartError};
 /// a file that is refused or cannot be stored are skipped.
 #[derive(Debug)]
 pub struct Store<S> {
-    sink: S,
-    state: State,
+    pub(crate) sink: S,
+    pub(crate) state: State,
     size: u64,
     /// Bytes of the file that the sink has not been given.
-    missing: u64,
+    pub(crate) missing: u64,
 }
 
 /// What became of a file.
@@ -31,7 +31,7 @@ pub enum Outcome<E> {
     Refused(Refusal),
     /// The sink could not store it.
     Failed(E),
-    /// A future of [`Store::take`] was dropped before the sink was done with it.
+    /// A future of [`Store::take`] or [`Store::receive`] was dropped before the sink was done with it.
     Interrupted,
 }
 
@@ -128,14 +128,14 @@ impl<S: FileSink> Store<S> {
         self.sink
     }
 
-    async fn fail(&mut self, error: S::Error) -> Outcome<S::Error> {
+    pub(crate) async fn fail(&mut self, error: S::Error) -> Outcome<S::Error> {
         self.state = State::Cut;
         self.sink.abandon().await;
         self.state = State::Skipping;
         Outcome::Failed(error)
     }
 
-    async fn interrupted(&mut self) -> Outcome<S::Error> {
+    pub(crate) async fn interrupted(&mut self) -> Outcome<S::Error> {
         self.sink.abandon().await;
         self.state = State::Skipping;
         Outcome::Interrupted
@@ -144,7 +144,7 @@ impl<S: FileSink> Store<S> {
 
 /// What is done with the bytes of the current file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+pub(crate) enum State {
     /// There is none.
     Idle,
     /// The sink has it open.

@@ -1,17 +1,20 @@
 //! Files in a NOR flash that holds its users to the rules.
 
 use std::future::{Future, poll_fn};
+use std::ops::Range;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use embassy_futures::block_on;
 use embassy_futures::yield_now;
+use embedded_io_async::{BufRead, ErrorKind, Read};
 use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
 use sha2::{Digest, Sha256};
-use tej_core::io::FrameWriter;
-use tej_core::{Event, Status};
+use tej_core::io::{FrameReader, FrameWriter, ReadError};
+use tej_core::{DecodeErrorKind, Decoder, DefaultLimits, Event, File, Status};
 use tej_files::{
-    Digested, FileSink, FileSource, NorSink, NorSource, Outcome, Refusal, StartError, Store, send_file,
+    Digested, FileSink, FileSource, LendingSink, NorSink, NorSource, Outcome, Received, Refusal, StartError,
+    Store, send_file,
 };
 
 #[test]
@@ -129,6 +132,253 @@ fn a_store_that_is_dropped_at_any_poll_cuts_that_file_alone() {
 }
 
 #[test]
+fn files_are_read_into_the_page_whatever_the_transport_gives_and_whatever_was_read_ahead() {
+    let [first, second] = [data(200), data(37)];
+    let wire = wire(&[&first, &data(257), &[], &second]);
+    for piece in [1, 5, 16, 30, 300] {
+        for page in [4, 16, 64] {
+            for ahead in [0, 1, 30, 60, 200] {
+                let mut page = vec![0; page];
+                let lent = page.as_ptr_range();
+                let mut flash = Flash::new();
+                let sink = Digested::<_, Sha256>::new(NorSink::new(&mut flash, REGION, &mut page));
+                let mut store = Store::new(sink);
+                let mut line = Line::new(&wire, piece);
+                let mut reader = FrameReader::new(&mut line, vec![0; ahead], decoder());
+                // With a buffer, what comes before the first file is read through it.
+                if ahead > 0 {
+                    for _ in 0..2 {
+                        let event = block_on(reader.next()).unwrap().unwrap();
+                        assert_eq!(block_on(store.take(event)), None);
+                    }
+                }
+                let (mut outcomes, mut digests, mut events) = (vec![], vec![], 0);
+                while let Some(received) = block_on(store.receive(&mut reader, |_| ())).unwrap() {
+                    match received {
+                        Received::File(outcome) => {
+                            digests.extend(store.sink().digest().copied());
+                            outcomes.push(outcome);
+                        }
+                        Received::Event(()) => events += 1,
+                    }
+                }
+                let stored = |size| Outcome::Stored { size };
+                assert_eq!(outcomes, [stored(200), Outcome::Refused(Refusal::Size), stored(0), stored(37)]);
+                let [first_digest, second_digest] = [&first, &second].map(Sha256::digest);
+                assert_eq!(digests, [first_digest, first_digest, Sha256::digest(b""), second_digest]);
+                // The frame's start, unless it was looked at before, then the message's and the frame's end.
+                assert_eq!(events, if ahead > 0 { 2 } else { 3 });
+                let mut sink = store.into_sink().into_inner();
+                assert_eq!(read(sink.file().unwrap(), 300), second);
+                if ahead == 0 {
+                    // Nothing was read to anywhere else than the page.
+                    let lent = lent.start.addr()..lent.end.addr();
+                    assert!(!line.reads.is_empty());
+                    assert!(line.reads.iter().all(|read| lent.start <= read.start && read.end <= lent.end));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn bytes_that_are_written_may_follow_bytes_that_were_read_into_the_page() {
+    let data = data(100);
+    for committed in 1..=16 {
+        for written in 1..=40 {
+            let mut flash = Flash::new();
+            let mut page = [0; 16];
+            let mut sink = Digested::<_, Sha256>::new(NorSink::new(&mut flash, REGION, &mut page));
+            block_on(async {
+                sink.start(b"", 100).await.unwrap();
+                let mut rest = &data[..];
+                while !rest.is_empty() {
+                    let space = sink.space().await.unwrap();
+                    let n = committed.min(space.len()).min(rest.len());
+                    space[..n].copy_from_slice(&rest[..n]);
+                    assert_eq!(sink.commit(n), &rest[..n]);
+                    let (now, later) = rest[n..].split_at(written.min(rest.len() - n));
+                    sink.write(now).await.unwrap();
+                    rest = later;
+                }
+                // No more than there is room for.
+                let room = sink.space().await.unwrap().len();
+                assert_eq!(sink.commit(0), b"");
+                assert!((1..=16).contains(&room));
+                sink.finish().await.unwrap();
+            });
+            assert_eq!(sink.digest(), Some(&Sha256::digest(&data)));
+            assert_eq!(read(sink.into_inner().file().unwrap(), 64), data);
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_ends_or_fails_in_mid_file_leaves_a_file_to_abandon() {
+    let wire = wire(&[&data(200)]);
+    for end in [31, 32, 100, wire.len() - 9] {
+        for fails in [false, true] {
+            let mut flash = Flash::new();
+            let mut page = [0; 16];
+            let mut store = Store::new(NorSink::new(&mut flash, REGION, &mut page));
+            store_one(&mut store, &data(7));
+            let mut line = Line { fails, ..Line::new(&wire[..end], 30) };
+            let mut reader = FrameReader::new(&mut line, [], decoder());
+            block_on(async {
+                assert_eq!(store.receive(&mut reader, |_| ()).await, Ok(Some(Received::Event(()))));
+                for _ in 0..2 {
+                    match store.receive(&mut reader, |_| ()).await {
+                        Err(ReadError::Io(ErrorKind::Other)) => assert!(fails),
+                        Err(ReadError::Decode(error)) => {
+                            assert!(!fails);
+                            assert_eq!((error.kind, error.offset), (DecodeErrorKind::Truncated, end as u64));
+                        }
+                        other => panic!("{other:?}"),
+                    }
+                }
+                store.abandon().await;
+            });
+            assert_eq!(store.sink().size(), None);
+            store_one(&mut store, &data(200));
+        }
+    }
+}
+
+#[test]
+fn a_sink_that_lends_nothing_costs_its_file_alone() {
+    struct Stingy;
+    impl FileSink for Stingy {
+        type Error = ();
+        async fn start(&mut self, _: &[u8], _: u64) -> Result<(), StartError<()>> {
+            Ok(())
+        }
+        async fn write(&mut self, _: &[u8]) -> Result<(), ()> {
+            Ok(())
+        }
+        async fn finish(&mut self) -> Result<(), ()> {
+            Ok(())
+        }
+        async fn abandon(&mut self) {}
+    }
+    impl LendingSink for Stingy {
+        async fn space(&mut self) -> Result<&mut [u8], ()> {
+            Ok(&mut [])
+        }
+        fn commit(&mut self, _: usize) -> &[u8] {
+            &[]
+        }
+    }
+    let wire = wire(&[&data(5), &[]]);
+    let mut line = Line::new(&wire, 9);
+    let mut reader = FrameReader::new(&mut line, [], decoder());
+    let mut store = Store::new(Stingy);
+    let mut outcomes = vec![];
+    while let Some(received) = block_on(store.receive(&mut reader, |_| ())).unwrap() {
+        outcomes.extend(as_outcome(received));
+    }
+    assert_eq!(outcomes, [Outcome::Interrupted, Outcome::Stored { size: 0 }]);
+}
+
+// case 62
+#[test]
+fn a_flash_that_fails_at_any_step_of_a_file_read_into_its_page_is_reported_once() {
+    let file = data(200);
+    let wire = wire(&[&file, &file]);
+    let mut failures = 0;
+    for fail_at in 0.. {
+        let mut flash = Flash { fail_at: Some(fail_at), ..Flash::new() };
+        let mut page = [0; 16];
+        let mut store = Store::new(NorSink::new(&mut flash, REGION, &mut page));
+        let mut line = Line::new(&wire, 30);
+        let mut reader = FrameReader::new(&mut line, [], decoder());
+        let mut outcomes = vec![];
+        while let Some(received) = block_on(store.receive(&mut reader, |_| ())).unwrap() {
+            if let Some(outcome) = as_outcome(received) {
+                let size = if matches!(outcome, Outcome::Stored { .. }) { Some(200) } else { None };
+                assert_eq!(store.sink().size(), size);
+                outcomes.push(outcome);
+            }
+        }
+        let [stored, failed] = [Outcome::Stored { size: 200 }, Outcome::Failed(NorFlashErrorKind::Other)];
+        // The second file fails where the first did not.
+        failures += 1;
+        match failures {
+            1..=17 => assert_eq!(outcomes, [failed, stored], "at {fail_at}"),
+            18..=34 => assert_eq!(outcomes, [stored, failed], "at {fail_at}"),
+            _ => {
+                assert_eq!(outcomes, [stored, stored]);
+                assert_eq!(read(store.sink_mut().file().unwrap(), 64), file);
+                break;
+            }
+        }
+    }
+    // Twice four sectors and thirteen pages.
+    assert_eq!(failures, 2 * (4 + 13) + 1);
+}
+
+// case 61
+#[test]
+fn a_receive_that_is_dropped_cuts_a_file_only_where_it_waits_for_the_sink() {
+    let file = data(200);
+    let wire = wire(&[&file, &file]);
+    let (mut cuts, mut losses_of_nothing) = (0, 0);
+    for drop_at in 1.. {
+        let mut flash = Flash { waits: true, ..Flash::new() };
+        let mut page = [0; 16];
+        let mut store = Store::new(NorSink::new(&mut flash, REGION, &mut page));
+        let mut line = Line { waits: true, ..Line::new(&wire, 30) };
+        let mut reader = FrameReader::new(&mut line, [], decoder());
+        let (mut polls, mut outcomes, mut events) = (0, vec![], 0);
+        loop {
+            let received = {
+                let mut receive = pin!(store.receive(&mut reader, |_| ()));
+                block_on(poll_fn(|_| {
+                    loop {
+                        polls += 1;
+                        let mut cx = Context::from_waker(Waker::noop());
+                        if let Poll::Ready(received) = receive.as_mut().poll(&mut cx) {
+                            return Poll::Ready(Some(received));
+                        }
+                        if polls == drop_at {
+                            return Poll::Ready(None);
+                        }
+                    }
+                }))
+            };
+            match received.map(Result::unwrap) {
+                None => {}
+                Some(None) => break,
+                Some(Some(Received::Event(()))) => events += 1,
+                Some(Some(received)) => outcomes.extend(as_outcome(received)),
+            }
+        }
+        let [stored, cut] = [Outcome::Stored { size: 200 }, Outcome::Interrupted];
+        assert_eq!(events, 3, "at {drop_at}");
+        match outcomes[..] {
+            [ref first, ref second] if *first == stored && *second == stored => {
+                assert_eq!(read(store.sink_mut().file().unwrap(), 64), file);
+                if polls < drop_at {
+                    break;
+                }
+                losses_of_nothing += 1;
+            }
+            [ref first, ref second] if *first == cut && *second == stored => {
+                assert_eq!(read(store.sink_mut().file().unwrap(), 64), file);
+                cuts += 1;
+            }
+            [ref first, ref second] if *first == stored && *second == cut => {
+                assert_eq!(store.sink().size(), None);
+                cuts += 1;
+            }
+            ref other => panic!("{other:?} at {drop_at}"),
+        }
+    }
+    // Where the flash waits: twice four sectors and thirteen pages.
+    assert_eq!(cuts, 2 * (4 + 13));
+    assert!(losses_of_nothing > 30, "{losses_of_nothing}");
+}
+
+#[test]
 fn a_file_is_sent_from_flash_and_again_from_the_middle() {
     let mut flash = Flash::new();
     flash.bytes[64..264].copy_from_slice(&data(200));
@@ -151,7 +401,7 @@ fn a_file_is_sent_from_flash_and_again_from_the_middle() {
 
 #[test]
 fn regions_pages_and_places_that_do_not_fit_the_flash_are_mistakes() {
-    let panics = |region: std::ops::Range<u32>, page: usize| {
+    let panics = |region: Range<u32>, page: usize| {
         std::panic::catch_unwind(|| {
             NorSink::new(Flash::new(), region, &mut vec![0; page]);
         })
@@ -188,6 +438,37 @@ fn events(data: &[u8], piece: usize) -> Vec<Event<'_>> {
     [start].into_iter().chain(data.chunks(piece).map(Event::FileData)).chain([Event::FileEnd]).collect()
 }
 
+/// A frame of files, without a message.
+fn wire(files: &[&[u8]]) -> Vec<u8> {
+    let files: Vec<_> = files.iter().map(|data| File { name: b"f", data }).collect();
+    let mut wire = vec![0; tej_core::encoded_len(&files, b"")];
+    tej_core::encode(Status::ZERO, &files, b"", &mut wire).unwrap();
+    wire
+}
+
+/// Receives a file of a connection of its own, which is stored.
+fn store_one<F: NorFlash>(store: &mut Store<NorSink<'_, F>>, data: &[u8]) {
+    let wire = wire(&[data]);
+    let mut line = Line::new(&wire, 30);
+    let mut reader = FrameReader::new(&mut line, [], decoder());
+    let mut outcomes = 0;
+    while let Some(received) = block_on(store.receive(&mut reader, |_| ())).unwrap() {
+        outcomes += usize::from(as_outcome(received).is_some());
+    }
+    assert_eq!((outcomes, store.sink().size()), (1, Some(data.len() as u64)));
+}
+
+fn as_outcome<E>(received: Received<(), E>) -> Option<Outcome<E>> {
+    match received {
+        Received::File(outcome) => Some(outcome),
+        Received::Event(()) => None,
+    }
+}
+
+fn decoder() -> Decoder<[u8; 16], DefaultLimits> {
+    Decoder::new([0; 16], DefaultLimits)
+}
+
 fn read<S: FileSource<Error = NorFlashErrorKind>>(mut source: S, buffer: usize) -> Vec<u8> {
     let mut read = vec![];
     let mut buffer = vec![0; buffer];
@@ -203,6 +484,58 @@ fn read<S: FileSource<Error = NorFlashErrorKind>>(mut source: S, buffer: usize) 
 
 fn data(len: usize) -> Vec<u8> {
     (0..len).map(|n| u8::try_from(n * 7 % 251).unwrap()).collect()
+}
+
+/// What is left of a stream, which comes in pieces of a length.
+struct Line<'w> {
+    rest: &'w [u8],
+    piece: usize,
+    /// Every read is pending at first.
+    waits: bool,
+    /// Fails at its end instead of ending.
+    fails: bool,
+    /// Where it was read to.
+    reads: Vec<Range<usize>>,
+}
+
+impl<'w> Line<'w> {
+    fn new(rest: &'w [u8], piece: usize) -> Self {
+        Self { rest, piece, waits: false, fails: false, reads: vec![] }
+    }
+
+    async fn begin(&mut self) -> Result<(), ErrorKind> {
+        if self.waits {
+            yield_now().await;
+        }
+        if self.fails && self.rest.is_empty() { Err(ErrorKind::Other) } else { Ok(()) }
+    }
+}
+
+impl embedded_io_async::ErrorType for Line<'_> {
+    type Error = ErrorKind;
+}
+
+impl Read for Line<'_> {
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ErrorKind> {
+        self.begin().await?;
+        let (n, to) = (self.piece.min(buffer.len()), buffer.as_ptr_range());
+        self.reads.push(to.start.addr()..to.end.addr());
+        let n = n.min(self.rest.len());
+        buffer[..n].copy_from_slice(&self.rest[..n]);
+        self.rest = &self.rest[n..];
+        Ok(n)
+    }
+}
+
+impl BufRead for Line<'_> {
+    async fn fill_buf(&mut self) -> Result<&[u8], ErrorKind> {
+        self.begin().await?;
+        Ok(&self.rest[..self.piece.min(self.rest.len())])
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.rest = &self.rest[n..];
+    }
 }
 
 /// Six sectors of 64 bytes, of words of 4.
@@ -277,4 +610,4 @@ impl NorFlash for Flash {
     }
 }
 
-const REGION: std::ops::Range<u32> = 64..320;
+const REGION: Range<u32> = 64..320;

@@ -8,7 +8,9 @@ use embassy_futures::block_on;
 use embedded_io_async::{BufRead, ErrorType, Read, Write};
 use tej_core::io::{FrameReader, FrameWriter, ReadError, WriteError};
 use tej_core::{Decoder, DefaultLimits, EncodeError, Event, PayloadOverrun, Status};
-use tej_files::{FileSink, FileSource, Outcome, SendFileError, StartError, Store, send_file};
+use tej_files::{
+    FileSink, FileSource, LendingSink, Outcome, Received, SendFileError, StartError, Store, send_file,
+};
 
 use crate::fmt::info;
 
@@ -25,11 +27,12 @@ pub fn pass(size: u64, memory: &mut [u8]) -> Result<(), Fault> {
         receive_copied(size, memory).await?;
         receive_lent(size, memory).await?;
         receive_past_the_reader(size).await?;
+        receive_into_the_sink(size, memory).await?;
         send_pieces(size, memory).await?;
         send_from_source(size, memory).await?;
         send_past_the_writer(size).await
     })?;
-    info!("a file of {} bytes was received and sent, in three ways each", size);
+    info!("a file of {} bytes was received in four ways and sent in three", size);
     Ok(())
 }
 
@@ -169,6 +172,24 @@ async fn receive_past_the_reader(size: u64) -> Result<(), Fault> {
     }
     expect("bytes taken from the transport", size, received)?;
     expect("the offset at the end", Wire::len(size), reader.offset())
+}
+
+/// By a store, into memory of its sink.
+async fn receive_into_the_sink(size: u64, memory: &mut [u8]) -> Result<(), Fault> {
+    let mut reader = FrameReader::new(Wire::new(size), [], decoder());
+    let mut store = Store::new(Lender { memory, tally: Tally::default() });
+    let mut outcome = None;
+    while let Some(received) = store.receive(&mut reader, |_| ()).await? {
+        if let Received::File(known) = received {
+            outcome = Some(known);
+        }
+    }
+    let Tally { written, is_whole } = store.sink().tally;
+    if outcome != Some(Outcome::Stored { size }) || !is_whole {
+        return Err(Fault::Events);
+    }
+    expect("bytes read into the sink", size, written)?;
+    expect("the reader's offset behind the sink's file", Wire::len(size), reader.offset())
 }
 
 /// Each from where it lies, as far as it is longer than the stage.
@@ -405,6 +426,44 @@ impl FileSink for Tally {
     }
 
     async fn abandon(&mut self) {}
+}
+
+/// A sink that counts what was read into its memory.
+struct Lender<'m> {
+    memory: &'m mut [u8],
+    tally: Tally,
+}
+
+impl FileSink for Lender<'_> {
+    type Error = Infallible;
+
+    async fn start(&mut self, name: &[u8], size: u64) -> Result<(), StartError<Infallible>> {
+        self.tally.start(name, size).await
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Infallible> {
+        self.tally.write(bytes).await
+    }
+
+    async fn finish(&mut self) -> Result<(), Infallible> {
+        self.tally.finish().await
+    }
+
+    async fn abandon(&mut self) {
+        self.tally.abandon().await;
+    }
+}
+
+impl LendingSink for Lender<'_> {
+    async fn space(&mut self) -> Result<&mut [u8], Infallible> {
+        Ok(self.memory)
+    }
+
+    fn commit(&mut self, n: usize) -> &[u8] {
+        let bytes = self.memory.get(..n).unwrap_or_default();
+        self.tally.written += bytes.len() as u64;
+        bytes
+    }
 }
 
 /// A source of whatever is in the buffer.

@@ -111,6 +111,12 @@ where
         self.buffer.advance_payload(n)
     }
 
+    /// The name of the current file, from the event of its start until that of its end has been returned; for a caller that
+    /// could not keep the first.
+    pub fn file_name(&self) -> Option<&[u8]> {
+        self.buffer.file_name()
+    }
+
     /// Bytes of the stream that were decoded so far.
     pub fn offset(&self) -> u64 {
         self.buffer.decoder().offset()

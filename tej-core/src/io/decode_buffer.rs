@@ -110,6 +110,14 @@ where
         self.end = n.min(self.bytes.as_ref().len());
     }
 
+    /// The name of the current file, from the event of its start until the event of its end was found; for a caller that
+    /// could not keep the first.
+    ///
+    /// A decoder that was inside a file when it was given to [`new`](Self::new) may not know that one's name.
+    pub fn file_name(&self) -> Option<&[u8]> {
+        self.decoder.file_name()
+    }
+
     /// Bytes of the current payload that are to be read next, for a caller that moves them itself (splice, DMA, a read
     /// straight into flash) and then calls [`advance_payload`](Self::advance_payload).
     ///

@@ -138,6 +138,7 @@ fn decode_buffer() {
     DecodeBuffer::filled(hidden(buffer), any(0));
     seen(DecodeBuffer::frame(hidden(buffer)));
     seen(DecodeBuffer::payload_unread(hidden(buffer)));
+    seen(DecodeBuffer::file_name(hidden(buffer)));
     seen(DecodeBuffer::advance_payload(hidden(buffer), any(0)));
     seen(DecodeBuffer::bytes_mut(hidden(buffer)));
     seen(DecodeBuffer::decoder(hidden(buffer)));
@@ -171,6 +172,7 @@ fn reader() {
     let mut reader = blocking::FrameReader::new(Liar, any(&mut buffer!(64)[..]), decoder);
     seen(blocking::FrameReader::next(hidden(&mut reader)));
     seen(blocking::FrameReader::payload_unread(hidden(&mut reader)));
+    seen(blocking::FrameReader::file_name(hidden(&mut reader)));
     seen(blocking::FrameReader::advance_payload(hidden(&mut reader), any(0)));
     seen(blocking::FrameReader::offset(hidden(&mut reader)));
     seen(blocking::FrameReader::decoder(hidden(&mut reader)));

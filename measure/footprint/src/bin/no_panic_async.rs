@@ -29,6 +29,7 @@ async fn reader() {
     seen(asynchronous::FrameReader::next(hidden(&mut reader)).await);
     seen(asynchronous::FrameReader::next_with(hidden(&mut reader), |event| seen(event)).await);
     seen(asynchronous::FrameReader::payload_unread(hidden(&mut reader)));
+    seen(asynchronous::FrameReader::file_name(hidden(&mut reader)));
     seen(asynchronous::FrameReader::advance_payload(hidden(&mut reader), any(0)));
     seen(asynchronous::FrameReader::offset(hidden(&mut reader)));
     seen(asynchronous::FrameReader::decoder(hidden(&mut reader)));
