@@ -51,6 +51,24 @@ impl<const RX: usize, const TX: usize, const READ: usize, const STAGE: usize, co
     }
 }
 
+/// Their lengths, not what is in them.
+#[cfg(feature = "defmt")]
+impl<const RX: usize, const TX: usize, const READ: usize, const STAGE: usize, const NAME: usize> defmt::Format
+    for Buffers<RX, TX, READ, STAGE, NAME>
+{
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(
+            f,
+            "Buffers<{=usize}, {=usize}, {=usize}, {=usize}, {=usize}>",
+            RX,
+            TX,
+            READ,
+            STAGE,
+            NAME
+        );
+    }
+}
+
 impl<const RX: usize, const TX: usize, const READ: usize, const STAGE: usize, const NAME: usize> Default
     for Buffers<RX, TX, READ, STAGE, NAME>
 {

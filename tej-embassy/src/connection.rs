@@ -14,6 +14,8 @@ use tej_core::Decoder;
 use tej_core::io::{FrameReader, FrameWriter, ReadWith, WriteError};
 
 use crate::config::{Settings, Timeout};
+#[cfg(feature = "defmt")]
+use crate::link::Shown;
 use crate::link::{abort, flush, settle};
 use crate::{CloseError, Error};
 
@@ -153,6 +155,13 @@ impl<'c, 'd> Connection<'c, 'd> {
     }
 }
 
+#[cfg(feature = "defmt")]
+impl defmt::Format for Connection<'_, '_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Connection {{ {} }}", Shown(self.socket));
+    }
+}
+
 impl Drop for Connection<'_, '_> {
     fn drop(&mut self) {
         abort(&mut self.socket.borrow_mut());
@@ -188,6 +197,13 @@ impl ReadHalf<'_, '_> {
             Poll::Pending => patience.poll(cx).map(|()| Err(Error::IdleTimeout)),
         })
         .await
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for ReadHalf<'_, '_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "ReadHalf {{ {}, ended: {=bool} }}", Shown(self.socket), self.ended);
     }
 }
 
@@ -248,6 +264,13 @@ impl WriteHalf<'_, '_> {
         let mut socket = self.socket.borrow_mut();
         socket.close();
         self.ended_last |= socket.state() == State::LastAck;
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for WriteHalf<'_, '_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "WriteHalf {{ {} }}", Shown(self.socket));
     }
 }
 

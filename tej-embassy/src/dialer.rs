@@ -4,6 +4,8 @@ use embassy_net::tcp::ConnectError;
 use embassy_net::{IpEndpoint, Stack};
 use embassy_time::{Duration, Instant, Timer, with_timeout};
 
+#[cfg(feature = "defmt")]
+use crate::link::Shown;
 use crate::link::{Link, abort, settle};
 use crate::{Backoff, Buffers, Config, Connection};
 
@@ -98,5 +100,18 @@ impl<'d> Dialer<'d> {
             abort(socket);
         }
         result
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Dialer<'_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(
+            f,
+            "Dialer {{ remote: {}, backoff: {}, {} }}",
+            self.remote,
+            self.backoff,
+            Shown(&self.link.socket)
+        );
     }
 }

@@ -25,3 +25,18 @@ pub use embassy_net::tcp::ConnectError;
 pub use error::{CloseError, Error};
 pub use listener::{Listener, serve};
 pub use pings::with_pings;
+
+// Whatever a program has of this crate, it can log.
+#[cfg(feature = "defmt")]
+const _: () = {
+    const fn can_be_logged<T: defmt::Format>() {}
+    can_be_logged::<(Backoff, CloseError, Config, ConnectError, Error)>();
+    can_be_logged::<(
+        Buffers,
+        Connection<'_, '_>,
+        Dialer<'_>,
+        Listener<'_>,
+        ReadHalf<'_, '_>,
+        WriteHalf<'_, '_>,
+    )>();
+};

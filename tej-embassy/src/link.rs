@@ -56,6 +56,21 @@ impl<'d> Link<'d> {
     }
 }
 
+/// A socket in logs: its state, and its peer.
+#[cfg(feature = "defmt")]
+pub(crate) struct Shown<'s, 'd>(pub(crate) &'s RefCell<TcpSocket<'d>>);
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Shown<'_, '_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        match self.0.try_borrow() {
+            Ok(socket) => defmt::write!(f, "{} with {}", socket.state(), socket.remote_endpoint()),
+            // Whoever logs was called while the socket lends its ring.
+            Err(_) => defmt::write!(f, "in use"),
+        }
+    }
+}
+
 /// Resets the connection, unless it has ended already: a reset after the orderly end of a connection can cost the
 /// peer what it has received but not read.
 pub(crate) fn abort(socket: &mut TcpSocket<'_>) {

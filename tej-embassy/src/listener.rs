@@ -7,6 +7,8 @@ use embassy_futures::select::select_slice;
 use embassy_net::Stack;
 use embassy_net::tcp::State;
 
+#[cfg(feature = "defmt")]
+use crate::link::Shown;
 use crate::link::{Link, settle};
 use crate::{Buffers, Config, Connection};
 
@@ -65,6 +67,13 @@ impl<'d> Listener<'d> {
     /// The port.
     pub fn port(&self) -> u16 {
         self.port
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Listener<'_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Listener {{ port: {=u16}, {} }}", self.port, Shown(&self.link.socket));
     }
 }
 

@@ -34,6 +34,17 @@ impl<S, D: Digest> Digested<S, D> {
     }
 }
 
+#[cfg(feature = "defmt")]
+impl<S: defmt::Format, D: Digest> defmt::Format for Digested<S, D> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Digested {{ sink: {}, digest: ", self.sink);
+        match &self.digest {
+            Some(digest) => defmt::write!(f, "{=[u8]:02x} }}", digest),
+            None => defmt::write!(f, "None }}"),
+        }
+    }
+}
+
 impl<S: FileSink, D: Digest> FileSink for Digested<S, D> {
     type Error = S::Error;
 

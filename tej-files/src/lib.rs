@@ -23,3 +23,21 @@ pub use sink::{FileSink, LendingSink, Refusal, StartError};
 pub use source::{FileSource, SendFileError, send_file};
 pub use store::{Outcome, Store};
 pub use stream::{SeekSource, StreamError, StreamSink};
+
+// Whatever a program has of this crate, it can log.
+#[cfg(feature = "defmt")]
+const _: () = {
+    const fn can_be_logged<T: defmt::Format>() {}
+    can_be_logged::<(
+        Outcome<()>,
+        Received<(), ()>,
+        Refusal,
+        SendFileError<(), ()>,
+        StartError<()>,
+        StreamError<()>,
+    )>();
+    can_be_logged::<(RamSink<'_>, SeekSource<()>, StreamSink<()>)>();
+    can_be_logged::<Store<RamSink<'_>>>();
+    #[cfg(feature = "nor-flash")]
+    can_be_logged::<(NorSink<'_, ()>, NorSource<()>)>();
+};

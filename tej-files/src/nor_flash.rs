@@ -130,6 +130,24 @@ impl<'p, F: NorFlash> NorSink<'p, F> {
     }
 }
 
+/// Not with what is in the page, nor the flash.
+#[cfg(feature = "defmt")]
+impl<F> defmt::Format for NorSink<'_, F> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(
+            f,
+            "NorSink {{ region: {}, page: {=usize} of {=usize}, next: {=u32:#x}, erased: {=u32:#x}, size: {=u64}, is_whole: {=bool} }}",
+            self.region,
+            self.filled,
+            self.page.len(),
+            self.next,
+            self.erased,
+            self.size,
+            self.is_whole
+        );
+    }
+}
+
 impl<F: NorFlash> FileSink for NorSink<'_, F> {
     type Error = F::Error;
 
@@ -221,6 +239,14 @@ impl<F: ReadNorFlash> NorSource<F> {
         );
         assert!((start as usize).is_multiple_of(F::READ_SIZE), "not at a unit of reading");
         Self { flash, start, size }
+    }
+}
+
+/// Without the flash.
+#[cfg(feature = "defmt")]
+impl<F> defmt::Format for NorSource<F> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "NorSource {{ start: {=u32:#x}, size: {=u64} }}", self.start, self.size);
     }
 }
 

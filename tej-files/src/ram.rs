@@ -24,6 +24,20 @@ impl<'b> RamSink<'b> {
     }
 }
 
+/// Not with what is in the buffer.
+#[cfg(feature = "defmt")]
+impl defmt::Format for RamSink<'_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(
+            f,
+            "RamSink {{ filled: {=usize} of {=usize}, is_whole: {=bool} }}",
+            self.filled,
+            self.buffer.len(),
+            self.is_whole
+        );
+    }
+}
+
 impl FileSink for RamSink<'_> {
     type Error = Infallible;
 

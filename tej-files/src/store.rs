@@ -10,6 +10,7 @@ use crate::{FileSink, Refusal, StartError};
 /// passes each file to the sink. What becomes of one is no fault of the stream, and the connection goes on: the bytes of
 /// a file that is refused or cannot be stored are skipped.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Store<S> {
     pub(crate) sink: S,
     pub(crate) state: State,
@@ -144,6 +145,7 @@ impl<S: FileSink> Store<S> {
 
 /// What is done with the bytes of the current file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(crate) enum State {
     /// There is none.
     Idle,

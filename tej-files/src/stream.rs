@@ -30,6 +30,14 @@ impl<W: Write> StreamSink<W> {
     }
 }
 
+/// Without the stream.
+#[cfg(feature = "defmt")]
+impl<W> defmt::Format for StreamSink<W> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "StreamSink {{ is_torn: {=bool} }}", self.is_torn);
+    }
+}
+
 impl<W: Write> FileSink for StreamSink<W> {
     type Error = StreamError<W::Error>;
 
@@ -90,6 +98,14 @@ impl<R: Read + Seek> SeekSource<R> {
         let at = self.io.seek(to).await?;
         self.at = Some(at);
         Ok(at)
+    }
+}
+
+/// Without the stream.
+#[cfg(feature = "defmt")]
+impl<R> defmt::Format for SeekSource<R> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "SeekSource {{ at: {} }}", self.at);
     }
 }
 
