@@ -112,6 +112,33 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
         Ok(span.map(|span| self.resolve(span)))
     }
 
+    /// Throws away what comes, until nothing has come for `gap`, and returns how many bytes that were.
+    ///
+    /// For a line that has no connections, such as a UART, before the first frame of either side: what comes then is the rest
+    /// of something that was not for us. If nothing is sent meanwhile, a peer that reads through tej-core's `io::IdleGap` has
+    /// forgotten half a frame by then; its gap is to be shorter than this one.
+    ///
+    /// The timeouts do not count here, and for a line that is never silent this waits for ever.
+    ///
+    /// # Errors
+    ///
+    /// The transport failed, or has ended ([`UnexpectedEof`](io::ErrorKind::UnexpectedEof)).
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped future has thrown away what had come.
+    pub async fn discard_until_silent(&mut self, gap: Duration) -> io::Result<u64> {
+        let mut discarded = 0;
+        loop {
+            let mut some = [0; FIRST_BUFFER];
+            match timeout(gap, self.read.transport().read(&mut some)).await {
+                Err(_) => return Ok(discarded),
+                Ok(Ok(0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(n) => discarded += n? as u64,
+            }
+        }
+    }
+
     /// The next frame, if all of it was read together with what came before it: the short way for many small frames, on
     /// which nothing waits and no events are made. `None` says only that this way is closed: ask again after
     /// [`next`](Self::next), which yields the events of all that did not come so.

@@ -178,6 +178,11 @@ impl<R> IdleRead<R> {
         IdleRead { inner: Box::new(inner), activity, alarm, pace, waiting }
     }
 
+    /// The transport itself, with no timeouts.
+    pub(crate) fn transport(&mut self) -> &mut R {
+        &mut self.inner
+    }
+
     /// Says whether what is read next belongs to a frame that has begun.
     pub(crate) fn inside_frame(&mut self, inside: bool) {
         if inside != self.pace.since.is_some() {

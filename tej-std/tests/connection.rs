@@ -58,6 +58,31 @@ async fn send_slowly<W: AsyncWrite + Unpin>(sender: &mut Sender<W>, wait: Durati
     std::future::pending::<()>().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_comes_before_a_line_is_silent_is_thrown_away_and_costs_the_peer_no_time() {
+    let (ours, mut peer) = duplex(64);
+    let (mut receiver, _sender) = over(ours, &patient(2));
+    let begun = Instant::now();
+    let line = async {
+        for _ in 0..3 {
+            sleep(Duration::from_millis(900)).await;
+            peer.write_all(b"\x80rest").await.unwrap();
+        }
+        // One second of silence, and then as long as the timeout allows.
+        sleep(Duration::from_millis(2900)).await;
+        peer.write_all(b"\x80\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x02hi").await.unwrap();
+        drop(peer);
+    };
+    let receive = async {
+        assert_eq!(receiver.discard_until_silent(Duration::from_secs(1)).await.unwrap(), 3 * 5);
+        assert_eq!(begun.elapsed(), Duration::from_millis(3700));
+        assert_eq!(drain(&mut receiver).await.unwrap(), (vec![], vec![b"hi".to_vec()]));
+        let ended = receiver.discard_until_silent(Duration::from_secs(1)).await.unwrap_err();
+        assert_eq!(ended.kind(), io::ErrorKind::UnexpectedEof);
+    };
+    tokio::join!(line, receive);
+}
+
 #[tokio::test]
 async fn both_sides_push_first() {
     let (a, b) = duplex(4096);

@@ -108,6 +108,7 @@ pub(crate) fn send(
     // stream, and that the device puts there once it has answered everything.
     arguments
         .extend(["--replies", "1", "--timeout", PATIENCE_ARGUMENT, "--json", "--digest"].map(OsString::from));
+    arguments.extend(line_gap(device).map(OsString::from));
 
     let work = desktop.screen.transfer("send", "desktop → device", layout.size());
     let before = device.log().len();
@@ -160,6 +161,11 @@ pub(crate) fn send(
         )));
     }
     Ok(outcome)
+}
+
+/// What has `tej` wait until a device on a line has forgotten what was there before.
+fn line_gap(device: &Device) -> impl Iterator<Item = &'static str> {
+    device.is_on_a_line().then_some(["--line-gap", LINE_GAP]).into_iter().flatten()
 }
 
 /// The most bytes that the device takes for the lines of these files and of a message.
@@ -276,6 +282,7 @@ pub(crate) fn fetch(
     arguments.extend(["--dir".into(), file.folder.clone().into_os_string()]);
     arguments
         .extend(["--replies", "1", "--timeout", PATIENCE_ARGUMENT, "--json", "--digest"].map(OsString::from));
+    arguments.extend(line_gap(device).map(OsString::from));
 
     let work = desktop.screen.transfer("receive", "device → desktop", size);
     let mut tej = Tej::start(desktop.tej, arguments)?;
@@ -635,6 +642,8 @@ const START_LIMIT: Duration = Duration::from_secs(10);
 /// Longer than what `tej` is told, so that it has the chance to say itself what it was waiting for.
 const PATIENCE: Duration = Duration::from_secs(75);
 const PATIENCE_ARGUMENT: &str = "60";
+/// Seconds: longer than the device's gap.
+const LINE_GAP: &str = "1.5";
 
 #[cfg(test)]
 mod tests {

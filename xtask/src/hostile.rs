@@ -46,8 +46,8 @@ impl Attack {
         outcome.and_then(|_| device.check()).map_err(|error| device.explain(&error))
     }
 
-    /// Puts it on a device's UART, and waits for the device to log the typed error, to be left in silence for long enough and
-    /// to begin afresh.
+    /// Puts it on a device's UART, and waits for the device to log the typed error. Whoever comes next has to wait until the
+    /// device begins afresh.
     pub(crate) fn run_on_line(&self, device: &mut Device) -> Result<()> {
         let before = device.log().len();
         let outcome = TcpStream::connect_timeout(&device.address(), LIMIT)
@@ -59,8 +59,7 @@ impl Attack {
                     text.starts_with("line: peer error")
                         && self.errors.iter().any(|error| text.contains(error))
                 };
-                device.log().wait_for(before, LIMIT, &what, is_named)?;
-                device.await_afresh(before)
+                device.log().wait_for(before, LIMIT, &what, is_named)
             });
         outcome.and_then(|_| device.check()).map_err(|error| device.explain(&error))
     }

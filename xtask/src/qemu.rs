@@ -115,6 +115,11 @@ impl Device {
         &self.addresses
     }
 
+    /// Whether it has a UART, and sees no connection begin or end.
+    pub(crate) fn is_on_a_line(&self) -> bool {
+        matches!(self.board.link, Link::Serial { .. })
+    }
+
     pub(crate) fn log(&self) -> &Log {
         &self.log
     }
@@ -143,11 +148,6 @@ impl Device {
             Link::Network { .. } => self.await_stack(&format!("{} closed", connection_from(port)), from),
             Link::Serial { .. } => self.await_stack("answered a frame", from),
         }
-    }
-
-    /// Waits until a UART was silent for long enough after a fault, and the device begins afresh.
-    pub(crate) fn await_afresh(&self, from: usize) -> Result<Stack> {
-        self.await_stack("line: silent, so the stream begins afresh", from)
     }
 
     /// Waits for a line that starts with `closed`, and for the report behind it.

@@ -101,6 +101,8 @@ pub(crate) struct SendArgs {
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
+    pub(crate) line: LineArgs,
+    #[command(flatten)]
     pub(crate) tls: TlsArgs,
 }
 
@@ -169,6 +171,8 @@ pub(crate) struct PingArgs {
         value_parser = timeout
     )]
     pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) line: LineArgs,
     #[command(flatten)]
     pub(crate) tls: TlsArgs,
 }
@@ -361,6 +365,35 @@ impl ReceiveArgs {
             }
             _ => return None,
         })
+    }
+}
+
+/// A peer at the other end of a line that knows nothing of connections.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "A device on a line without connections")]
+pub(crate) struct LineArgs {
+    /// Behind HOST:PORT is such a line, a UART say: send nothing before it was silent for so many seconds, and throw away
+    /// what comes meanwhile. Then a device that forgets half a frame after a shorter gap (a second, as a rule: give 1.5)
+    /// begins afresh, whatever was on the line before. --timeout is for how long the line may go on not being silent.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        value_parser = timeout,
+        conflicts_with_all = ["identity", "peers", "tls_cert", "tls_key", "tls_ca"]
+    )]
+    pub(crate) line_gap: Option<Duration>,
+}
+
+impl LineArgs {
+    /// What a connection failed of, with what helps on a line.
+    pub(crate) fn advise(&self, mut failure: Failure) -> Failure {
+        if self.line_gap.is_some()
+            && (failure.is_of_the_stream() || ["closed", "timeout"].contains(&failure.kind))
+        {
+            failure.detail += "; if the line has lost or added something, run the command again: it waits until both sides \
+                               begin afresh";
+        }
+        failure
     }
 }
 

@@ -11,7 +11,7 @@ use crate::Stop;
 use crate::args::PingArgs;
 use crate::report::{Failure, Peer, Reporter};
 use crate::send::{check_address, config};
-use crate::transport::{Link, connect};
+use crate::transport::{Link, await_silence, connect};
 
 pub(crate) async fn run(args: PingArgs, reporter: &Reporter) -> Result<(), Stop> {
     check_address(&args.peer)?;
@@ -26,7 +26,7 @@ pub(crate) async fn run(args: PingArgs, reporter: &Reporter) -> Result<(), Stop>
         Err(failure) => return reporter.settle(CONN, Err(failure)).await,
     };
     let outcome = tokio::select! {
-        outcome = ping(&args, link, reporter) => outcome,
+        outcome = ping(&args, link, reporter) => outcome.map_err(|failure| args.line.advise(failure)),
         () = reporter.shutdown().requested() => Err(Failure::closed("interrupted")),
     };
     reporter.settle(CONN, outcome).await
@@ -64,6 +64,9 @@ async fn exchange<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     reporter: &Reporter,
 ) -> Result<(), Failure> {
     let (mut receiver, mut sender) = connection.split();
+    if let Some(gap) = args.line.line_gap {
+        await_silence(&mut receiver, gap, args.timeout, reporter).await?;
+    }
     let send = async {
         for number in 1..=args.count {
             if number > 1 {

@@ -22,7 +22,7 @@ use crate::identity::Listening;
 use crate::intake::Intake;
 use crate::outgoing::{NotSent, Outgoing, Refused};
 use crate::report::{self, Failure, Reporter};
-use crate::transport::{Link, Listener, connect};
+use crate::transport::{Link, Listener, await_silence, connect};
 
 pub(crate) async fn run(args: SendArgs, reporter: &Reporter) -> Result<(), Stop> {
     let has_message = args.frame.message.is_some() || args.frame.message_file.is_some();
@@ -47,16 +47,13 @@ pub(crate) async fn run(args: SendArgs, reporter: &Reporter) -> Result<(), Stop>
             }
         };
         is_connected.store(true, Ordering::Relaxed);
-        let (replies, inbox, receive) = (args.replies, inbox.as_ref(), &args.receive);
-        match link {
-            Link::Tcp(connection) => {
-                exchange(connection, &outgoing, replies, inbox, receive, reporter).await?;
-            }
-            Link::Tls(connection) => {
-                exchange(connection, &outgoing, replies, inbox, receive, reporter).await?;
-            }
-        }
-        Ok(())
+        let (inbox, receive) = (inbox.as_ref(), &args.receive);
+        let wanted = Wanted { gap: args.line.line_gap, replies: args.replies };
+        let outcome = match link {
+            Link::Tcp(connection) => exchange(connection, &outgoing, wanted, inbox, receive, reporter).await,
+            Link::Tls(connection) => exchange(connection, &outgoing, wanted, inbox, receive, reporter).await,
+        };
+        Ok(outcome.map_err(|failure| args.line.advise(failure))?)
     };
     let outcome = tokio::select! {
         outcome = work => outcome,
@@ -249,12 +246,15 @@ fn peer_and_files(
 async fn exchange<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     connection: Connection<R, W>,
     outgoing: &Outgoing,
-    replies: u64,
+    Wanted { gap, replies }: Wanted,
     inbox: Option<&Inbox>,
     args: &ReceiveArgs,
     reporter: &Reporter,
 ) -> Result<(), Failure> {
     let (mut receiver, mut sender) = connection.split();
+    if let Some(gap) = gap {
+        await_silence(&mut receiver, gap, args.timeout, reporter).await?;
+    }
     let (answered, mut answers) = watch::channel(Answers { frames: 0, ended: false });
     let mut send = pin!(async {
         let bytes = outgoing.send(&mut sender, reporter).await?;
@@ -317,6 +317,15 @@ async fn exchange<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
         )));
     }
     Ok(())
+}
+
+/// What is to happen before the frame is sent and before the stream ends.
+#[derive(Clone, Copy)]
+struct Wanted {
+    /// Silence of the line.
+    gap: Option<Duration>,
+    /// Frames that come back.
+    replies: u64,
 }
 
 /// What has come back so far.

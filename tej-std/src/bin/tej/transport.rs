@@ -1,10 +1,12 @@
 //! What a connection runs over: TCP alone, or TLS on it.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use tej_std::tls::{Acceptor, Connector, HandshakeError, TlsConnection};
-use tej_std::{Config, Connection, Place, Server};
+use tej_std::{Config, Connection, Place, Receiver, Server};
+use tokio::io::AsyncRead;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -42,10 +44,39 @@ pub(crate) async fn connect(
     let mut config = config.clone();
     config.timeouts.connect = Some(limit);
     connector.connect(addr, &config).await.map(Link::Tls).map_err(|error| match error {
-        HandshakeError::Connect(error) if error.kind() == std::io::ErrorKind::TimedOut => no_answer(),
+        HandshakeError::Connect(error) if error.kind() == ErrorKind::TimedOut => no_answer(),
         HandshakeError::Connect(error) => cannot(&error),
         error => Failure::handshake(&error),
     })
+}
+
+/// Waits until the line behind a connection was silent for `gap`. It may take `limit` until it falls silent.
+pub(crate) async fn await_silence<R: AsyncRead + Unpin>(
+    receiver: &mut Receiver<R>,
+    gap: Duration,
+    limit: Duration,
+    reporter: &Reporter,
+) -> Result<(), Failure> {
+    match timeout(limit.saturating_add(gap), receiver.discard_until_silent(gap)).await {
+        Ok(Ok(0)) => Ok(()),
+        Ok(Ok(bytes)) => {
+            reporter
+                .warn(&format!(
+                    "{bytes} bytes came from the line before it was silent; they were thrown away"
+                ))
+                .await;
+            Ok(())
+        }
+        Ok(Err(error)) if error.kind() == ErrorKind::UnexpectedEof => {
+            Err(Failure::closed("the peer closed the connection before the line was silent"))
+        }
+        Ok(Err(error)) => Err(Failure::io("the line", &error)),
+        Err(_) => {
+            let (gap, limit) = (gap.as_secs_f64(), limit.as_secs_f64());
+            let what = format!("the line was never silent for {gap} s (--line-gap) within {limit} s");
+            Err(Failure::new("timeout", format!("{what}; {TIMEOUT} allows more")))
+        }
+    }
 }
 
 /// Where peers come in.
