@@ -24,7 +24,8 @@ use crate::fmt::info;
 /// The first count that is wrong, or what should not have failed.
 pub fn pass(size: u64, memory: &mut [u8]) -> Result<(), Fault> {
     block_on(async {
-        receive_copied(size, memory).await?;
+        receive_copied(size, memory, false).await?;
+        receive_copied(size, memory, true).await?;
         receive_lent(size, memory).await?;
         receive_past_the_reader(size).await?;
         receive_into_the_sink(size, memory).await?;
@@ -92,25 +93,32 @@ impl From<EncodeError> for Fault {
     }
 }
 
-/// Through a read buffer, into a store.
-async fn receive_copied(size: u64, memory: &mut [u8]) -> Result<(), Fault> {
+/// Through a read buffer, into a store. One that `loses` the last piece has to notice that.
+async fn receive_copied(size: u64, memory: &mut [u8], loses: bool) -> Result<(), Fault> {
     let mut reader = FrameReader::new(Wire::new(size), memory, decoder());
     let mut store = Store::new(Tally::default());
     let mut received = 0;
     let mut outcome = None;
     while let Some(event) = reader.next().await? {
         let part = Part::of(&event);
-        if let Some(known) = store.take(event).await {
+        let is_last = matches!(part, Part::Data(len) if received + len == size);
+        let take = store.take(event);
+        if loses && is_last {
+            drop(take);
+        } else if let Some(known) = take.await {
             outcome = Some(known);
         }
         if let Part::Data(len) = part {
             received += len;
             expect("bytes that the reader says are missing", size - received, reader.payload_unread())?;
             expect("the reader's offset", Wire::BEFORE + received, reader.offset())?;
-            expect("bytes in the sink", received, store.sink().written)?;
+            let lost = if loses && is_last { len } else { 0 };
+            expect("bytes in the sink", received - lost, store.sink().written)?;
         }
     }
-    if outcome != Some(Outcome::Stored { size }) || !store.sink().is_whole {
+    let is_lost = loses && size > 0;
+    let expected = if is_lost { Outcome::Interrupted } else { Outcome::Stored { size } };
+    if outcome != Some(expected) || store.sink().is_whole == is_lost {
         return Err(Fault::Events);
     }
     expect("bytes received", size, received)?;
