@@ -14,8 +14,28 @@ use tej_core::io::{FrameReader, FrameWriter, ReadError};
 use tej_core::{DecodeErrorKind, Decoder, DefaultLimits, Event, File, Status};
 use tej_files::{
     Digested, FileSink, FileSource, LendingSink, NorSink, NorSource, Outcome, Received, Refusal, StartError,
-    Store, send_file,
+    Store, StreamSink, send_file,
 };
+
+#[test]
+fn a_digest_is_of_whole_files_alone_and_its_sink_knows_of_the_others() {
+    block_on(async {
+        let mut line = [0; 64];
+        let mut sink = Digested::<_, Sha256>::new(StreamSink::new(&mut line[..]));
+        sink.start(b"whole", 2).await.unwrap();
+        sink.write(b"hi").await.unwrap();
+        sink.finish().await.unwrap();
+        assert_eq!(sink.digest(), Some(&Sha256::digest(b"hi")));
+        sink.start(b"cut", 2).await.unwrap();
+        assert_eq!(sink.digest(), None);
+        sink.write(b"h").await.unwrap();
+        sink.abandon().await;
+        assert_eq!(sink.digest(), None);
+        // A stream takes nothing back, if it is told.
+        let refused = sink.start(b"next", 0).await;
+        assert_eq!(refused, Err(StartError::Refused(Refusal::Unavailable)));
+    });
+}
 
 #[test]
 fn files_of_every_length_in_pieces_of_every_length_are_read_back() {
