@@ -18,6 +18,18 @@ use tej_files::{
 };
 
 #[test]
+fn the_first_sector_is_erased_before_the_file_and_none_for_an_empty_one() {
+    for (size, expected) in
+        [(0, vec![]), (1, vec![Op::Erase(REGION.start)]), (65, vec![Op::Erase(REGION.start)])]
+    {
+        let mut flash = Flash::new();
+        let started = block_on(NorSink::new(&mut flash, REGION, &mut [0; 16]).start(b"", size));
+        assert_eq!(started, Ok(()));
+        assert_eq!(flash.log, expected, "{size}");
+    }
+}
+
+#[test]
 fn a_digest_is_of_whole_files_alone_and_its_sink_knows_of_the_others() {
     block_on(async {
         let mut line = [0; 64];
