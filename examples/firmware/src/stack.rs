@@ -6,7 +6,9 @@ use core::ptr;
 use cortex_m_rt::STACK_PAINT_VALUE;
 
 /// Paints what is free of the stack. To be called first in `main`, with interrupts masked.
+// In a frame of its own: in that of `main`, what `main` has would lie below `here`, and be painted over.
 #[cfg(not(target_arch = "arm"))]
+#[inline(never)]
 pub fn paint() {
     let (end, _) = bounds();
     let here = 0_u32;
