@@ -1,19 +1,15 @@
-//! TLS with the client that devices have: `embedded-tls`, which shares no code with ours.
+//! TLS with the client that devices have, which shares no code with ours: embedded-tls, as the examples' `tls` makes it strict.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use embedded_io_adapters::tokio_1::FromTokio;
-use embedded_tls::{
-    Aes128GcmSha256, Certificate, CertificateEntryRef, CertificateRef, CertificateVerifyRef, CryptoProvider,
-    CryptoRngCore, Sha256, SignatureScheme, TlsConfig, TlsContext, TlsError, TlsVerifier,
-};
-use p256::ecdsa::signature::digest::Digest;
-use p256::ecdsa::signature::{SignerMut, Verifier};
-use p256::ecdsa::{DerSignature, SigningKey, VerifyingKey};
-use p256::elliptic_curve::rand_core::OsRng;
-use p256::pkcs8::DecodePrivateKey;
-use rcgen::{CertificateParams, KeyPair};
-use tej_std::core::io::{FrameReader, FrameWriter, ReadError};
+use embedded_io_async::{Read, Write};
+use rand_core::OsRng;
+use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
+use tej_apps::tls::{Buffers, Connection, Credentials, Error, Identity as OwnIdentity, Transport};
+use tej_apps::{Fingerprint as Pin, GeneratedFile};
+use tej_std::core::io::{FrameReader, FrameWriter, ReadError, WriteError};
 use tej_std::core::{Decoder, DefaultLimits};
 use tej_std::tls::rustls::ServerConfig;
 use tej_std::tls::rustls::crypto::ring;
@@ -22,16 +18,19 @@ use tej_std::tls::rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tej_std::tls::rustls::version::TLS13;
 use tej_std::tls::{Acceptor, Fingerprint, HandshakeError, Identity, TlsConnection, Trust};
 use tej_std::{Config, Event, ReceiveError, Status};
-use tokio::io::{DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
 use tokio_rustls::TlsAcceptor;
+
+type Stream = Transport<FromTokio<ReadHalf<DuplexStream>>, FromTokio<WriteHalf<DuplexStream>>>;
+type DeviceConnection<'a> =
+    Connection<'a, FromTokio<ReadHalf<DuplexStream>>, FromTokio<WriteHalf<DuplexStream>>>;
 
 /// A device, with the identity that `tej identity` made for it.
 struct Device {
     fingerprint: Fingerprint,
-    key: SigningKey,
-    /// `None` for one that says nothing of itself.
-    certificate: Option<Vec<u8>>,
-    server: Pinned,
+    /// As it is in the device's flash.
+    page: Vec<u8>,
+    server: Pin,
 }
 
 impl Device {
@@ -40,115 +39,82 @@ impl Device {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("device.pem");
         identity.save(&path).unwrap();
-        let file = pem::parse_many(std::fs::read(path).unwrap()).unwrap();
-        let part = |tag: &str| file.iter().find(|part| part.tag() == tag).unwrap().contents();
-        Self {
-            fingerprint: identity.fingerprint(),
-            key: SigningKey::from_pkcs8_der(part("PRIVATE KEY")).unwrap(),
-            certificate: Some(part("CERTIFICATE").to_vec()),
-            server: Pinned { expected: server, seen: None, verified: false },
-        }
+        let parts = pem::parse_many(std::fs::read(path).unwrap()).unwrap();
+        let mut page: Vec<u8> = parts.iter().flat_map(pem::Pem::contents).copied().collect();
+        // What is behind it is erased.
+        page.resize(2048, 0xff);
+        Self { fingerprint: identity.fingerprint(), page, server: pin(server) }
+    }
+
+    /// One that says nothing of itself.
+    fn without_identity(server: Fingerprint) -> Self {
+        Self { page: vec![0xff; 2048], ..Self::new(server) }
+    }
+
+    async fn connect<'a>(
+        &self,
+        stream: &'a Stream,
+        buffers: &'a mut Buffers,
+    ) -> Result<DeviceConnection<'a>, Error> {
+        let identity = OwnIdentity::from_der(&self.page).ok();
+        let mut credentials = Credentials { server: self.server, identity, random: OsRng };
+        Connection::open(stream, buffers, &mut credentials).await
+    }
+
+    /// A frame with a file and a message, then whatever is answered. It closes when that is complete.
+    async fn upload(&self, stream: DuplexStream, file: &[u8]) -> Result<Vec<u8>, Error> {
+        soon(self.upload_whole(stream, file)).await
+    }
+
+    async fn upload_whole(&self, stream: DuplexStream, file: &[u8]) -> Result<Vec<u8>, Error> {
+        let (stream, mut buffers) = (transport(stream), Buffers::new());
+        let mut connection = self.connect(&stream, &mut buffers).await?;
+        let (reader, writer) = connection.split();
+        let mut writer = FrameWriter::new(writer, [0; 256]);
+        send(&mut writer, file).await.unwrap();
+        let mut reader = FrameReader::new(reader, [0; 1024], Decoder::new([0; 16], DefaultLimits));
+        let answer = receive(&mut reader).await?.ok_or(Error::Ended)?;
+        connection.close().await?;
+        Ok(answer)
     }
 }
 
-impl CryptoProvider for Device {
-    type CipherSuite = Aes128GcmSha256;
-    type Signature = DerSignature;
-
-    fn rng(&mut self) -> impl CryptoRngCore {
-        OsRng
-    }
-
-    fn verifier(&mut self) -> Result<&mut impl TlsVerifier<Aes128GcmSha256>, TlsError> {
-        Ok(&mut self.server)
-    }
-
-    fn signer(&mut self) -> Result<(impl SignerMut<DerSignature>, SignatureScheme), TlsError> {
-        Ok((self.key.clone(), SignatureScheme::EcdsaSecp256r1Sha256))
-    }
-
-    fn client_cert(&mut self) -> Option<Certificate<impl AsRef<[u8]>>> {
-        self.certificate.as_deref().map(Certificate::X509)
-    }
+fn pin(fingerprint: Fingerprint) -> Pin {
+    // As a person copies it.
+    fingerprint.to_string().parse().unwrap()
 }
 
-/// Knows a server by its fingerprint. It needs no parser: of a certificate that is the one expected, byte by byte, the
-/// key can be taken from where it is.
-struct Pinned {
-    expected: Fingerprint,
-    /// The handshake up to the certificate, and its key.
-    seen: Option<(Sha256, VerifyingKey)>,
-    verified: bool,
+fn transport(stream: DuplexStream) -> Stream {
+    let (read, write) = split(stream);
+    Transport::new(FromTokio::new(read), FromTokio::new(write))
 }
 
-impl TlsVerifier<Aes128GcmSha256> for Pinned {
-    fn set_hostname_verification(&mut self, _hostname: &str) -> Result<(), TlsError> {
-        Ok(())
-    }
-
-    fn verify_certificate(
-        &mut self,
-        transcript: &Sha256,
-        certificate: CertificateRef<'_>,
-    ) -> Result<(), TlsError> {
-        let Some(CertificateEntryRef::X509(certificate)) = certificate.entries.first() else {
-            return Err(TlsError::InvalidCertificate);
-        };
-        if Fingerprint::of(certificate) != self.expected {
-            return Err(TlsError::InvalidCertificate);
-        }
-        let head = certificate.windows(P256_KEY.len()).position(|window| window == P256_KEY).unwrap();
-        let point = &certificate[head + P256_KEY.len()..][..65];
-        self.seen = Some((transcript.clone(), VerifyingKey::from_sec1_bytes(point).unwrap()));
-        Ok(())
-    }
-
-    fn verify_signature(&mut self, verify: CertificateVerifyRef<'_>) -> Result<(), TlsError> {
-        let Some((transcript, key)) = self.seen.take() else { return Err(TlsError::InvalidHandshake) };
-        assert_eq!(verify.signature_scheme, SignatureScheme::EcdsaSecp256r1Sha256);
-        let mut signed = vec![b' '; 64];
-        signed.extend(b"TLS 1.3, server CertificateVerify\0");
-        signed.extend(transcript.finalize());
-        let signature = DerSignature::from_bytes(verify.signature).map_err(|_| TlsError::InvalidSignature)?;
-        key.verify(&signed, &signature).map_err(|_| TlsError::InvalidSignature)?;
-        self.verified = true;
-        Ok(())
-    }
+async fn send<W: Write>(
+    writer: &mut FrameWriter<W, [u8; 256]>,
+    file: &[u8],
+) -> Result<(), WriteError<W::Error>> {
+    writer.start_frame(Status::ZERO, 1).await?;
+    writer.start_file(b"log", file.len() as u64).await?;
+    writer.write_payload(file).await?;
+    writer.start_message(0).await?;
+    writer.push().await
 }
 
-/// The device's side: a frame with a file and a message, then whatever is answered. It closes when that is complete.
-async fn upload(stream: DuplexStream, device: &mut Device, file: &[u8]) -> Result<Vec<u8>, TlsError> {
-    // The largest record that TLS allows; what we send may be smaller.
-    let (mut read, mut write) = (vec![0; 16_640], vec![0; 2048]);
-    let mut tls = embedded_tls::TlsConnection::new(FromTokio::new(stream), &mut read, &mut write);
-    tls.open(TlsContext::new(&TlsConfig::new(), &mut *device)).await?;
-    // embedded-tls 0.19 goes on with a server that shows no certificate at all, and asks the verifier nothing: a device
-    // must look for itself before it says anything.
-    if !device.server.verified {
-        return Err(TlsError::InvalidCertificate);
-    }
-
-    let mut writer = FrameWriter::new(&mut tls, [0; 256]);
-    writer.start_frame(Status::ZERO, 1).await.unwrap();
-    writer.start_file(b"log", file.len() as u64).await.unwrap();
-    writer.write_payload(file).await.unwrap();
-    writer.start_message(0).await.unwrap();
-    writer.flush().await.unwrap();
-
-    let mut reader = FrameReader::new(&mut tls, [0; 1024], Decoder::new([0; 16], DefaultLimits));
-    let mut answer = Vec::new();
+/// The message of the next frame.
+async fn receive<R: Read<Error = Error>>(
+    reader: &mut FrameReader<R, [u8; 1024], [u8; 16], DefaultLimits>,
+) -> Result<Option<Vec<u8>>, Error> {
+    let mut message = Vec::new();
     loop {
         match reader.next().await {
-            Ok(Some(Event::MessageData(bytes))) => answer.extend_from_slice(bytes),
-            Ok(Some(Event::FrameEnd)) => break,
+            Ok(Some(Event::MessageData(bytes))) => message.extend_from_slice(bytes),
+            Ok(Some(Event::FrameEnd)) => return Ok(Some(message)),
             Ok(Some(_)) => {}
-            Ok(None) => return Err(TlsError::ConnectionClosed),
+            Ok(None) => return Ok(None),
             Err(ReadError::Io(error)) => return Err(error),
             Err(error) => panic!("{error:?}"),
         }
     }
-    tls.close().await.map_err(|(_, error)| error)?;
-    Ok(answer)
 }
 
 /// The server's side: takes a file, answers, and waits for the end, after which the device is gone.
@@ -173,13 +139,13 @@ fn bytes(len: u32) -> Vec<u8> {
 #[tokio::test]
 async fn a_device_and_a_server_know_each_other_by_their_fingerprints() {
     let theirs = Identity::generate().unwrap();
-    let mut device = Device::new(theirs.fingerprint());
+    let device = Device::new(theirs.fingerprint());
     let acceptor = Acceptor::new(&theirs, &Trust::Pinned(vec![device.fingerprint])).unwrap();
     let (near, far) = duplex(1000);
     let (file, answer) = (bytes(300_000), bytes(100_000));
     let config = Config::default();
     let server = async { serve(acceptor.accept_over(far, &config).await.unwrap(), &answer).await };
-    let (answered, stored) = tokio::join!(upload(near, &mut device, &file), server);
+    let (answered, stored) = tokio::join!(device.upload(near, &file), server);
     assert!(answered.unwrap() == answer);
     // It ended as it should, with a close_notify.
     assert!(stored.unwrap() == file);
@@ -188,33 +154,46 @@ async fn a_device_and_a_server_know_each_other_by_their_fingerprints() {
 #[tokio::test]
 async fn a_device_refuses_another_server() {
     let (theirs, expected) = (Identity::generate().unwrap(), Identity::generate().unwrap());
-    let mut device = Device::new(expected.fingerprint());
+    let device = Device::new(expected.fingerprint());
     let acceptor = Acceptor::for_anyone(&theirs).unwrap();
     let (near, far) = duplex(1000);
     let config = Config::default();
-    let (refused, server) =
-        tokio::join!(upload(near, &mut device, b"secret"), acceptor.accept_over(far, &config));
-    assert!(matches!(refused, Err(TlsError::InvalidCertificate)), "{refused:?}");
+    let (refused, server) = tokio::join!(device.upload(near, b"secret"), acceptor.accept_over(far, &config));
+    let Err(Error::OtherServer { presented }) = refused else { panic!("{refused:?}") };
+    assert_eq!(presented, pin(theirs.fingerprint()));
     // It sends no alert.
     assert!(matches!(server, Err(HandshakeError::Closed)), "{server:?}");
 }
 
-#[tokio::test]
-async fn a_device_refuses_a_server_that_has_the_certificate_without_its_key() {
-    let (owners, thiefs) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
-    let certificate = CertificateParams::default().self_signed(&owners).unwrap();
-    let mut device = Device::new(Fingerprint::of(certificate.der()));
-    let key = PrivatePkcs8KeyDer::from(thiefs.serialize_der());
+/// What a device says of a server with this certificate and this key, which may be another's.
+async fn refusal(certified: &KeyPair, key: &KeyPair) -> Error {
+    let certificate = CertificateParams::default().self_signed(certified).unwrap();
+    let device = Device::new(Fingerprint::of(certificate.der()));
+    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
     let key = ring::sign::any_supported_type(&key.into()).unwrap();
     let resolver = SingleCertAndKey::from(CertifiedKey::new(vec![certificate.der().clone()], key));
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let config = config.with_protocol_versions(&[&TLS13]).unwrap().with_no_client_auth();
     let config = config.with_cert_resolver(Arc::new(resolver));
     let (near, far) = duplex(1000);
-    let thief = TlsAcceptor::from(Arc::new(config)).accept(far);
-    let (refused, served) = tokio::join!(upload(near, &mut device, b"secret"), thief);
-    assert!(matches!(refused, Err(TlsError::InvalidSignature)), "{refused:?}");
+    let server = TlsAcceptor::from(Arc::new(config)).accept(far);
+    let (refused, served) = tokio::join!(device.upload(near, b"secret"), server);
     assert!(served.is_err());
+    refused.unwrap_err()
+}
+
+#[tokio::test]
+async fn a_device_refuses_a_server_that_has_the_certificate_without_its_key() {
+    let (owners, thiefs) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    let refused = refusal(&owners, &thiefs).await;
+    assert!(matches!(refused, Error::Unproven), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_device_refuses_keys_that_it_cannot_verify() {
+    let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+    let refused = refusal(&key, &key).await;
+    assert!(matches!(refused, Error::UnsupportedKey), "{refused:?}");
 }
 
 #[tokio::test]
@@ -223,14 +202,14 @@ async fn a_server_refuses_another_device_and_one_without_a_certificate() {
     let expected = Identity::generate().unwrap();
     let acceptor = Acceptor::new(&theirs, &Trust::Pinned(vec![expected.fingerprint()])).unwrap();
     for silent in [false, true] {
-        let mut device = Device::new(theirs.fingerprint());
-        if silent {
-            device.certificate = None;
-        }
+        let device = if silent {
+            Device::without_identity(theirs.fingerprint())
+        } else {
+            Device::new(theirs.fingerprint())
+        };
         let (near, far) = duplex(100_000);
         let config = Config::default();
-        let (told, server) =
-            tokio::join!(upload(near, &mut device, b"hello"), acceptor.accept_over(far, &config));
+        let (told, server) = tokio::join!(device.upload(near, b"hello"), acceptor.accept_over(far, &config));
         // The device is done before the server has decided, and hears of it when it reads.
         assert!(told.is_err(), "{told:?}");
         match server {
@@ -243,5 +222,151 @@ async fn a_server_refuses_another_device_and_one_without_a_certificate() {
     }
 }
 
-/// What stands before the point of a P-256 key in a certificate: the head of its `SubjectPublicKeyInfo`.
-const P256_KEY: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
+/// A device and a server that have shaken hands, with `pipe` bytes between them.
+macro_rules! connected {
+    ($connection:ident, $server:ident, $pipe:expr) => {
+        let theirs = Identity::generate().unwrap();
+        let device = Device::new(theirs.fingerprint());
+        let acceptor = Acceptor::for_anyone(&theirs).unwrap();
+        let (near, far) = duplex($pipe);
+        let (stream, mut buffers, config) = (transport(near), Buffers::new(), Config::default());
+        let (connection, server) =
+            tokio::join!(device.connect(&stream, &mut buffers), acceptor.accept_over(far, &config));
+        let (mut $connection, $server) = (connection.unwrap(), server.unwrap());
+    };
+}
+
+#[tokio::test]
+async fn both_directions_are_used_at_once() {
+    connected!(connection, server, 1000);
+    let (file, answer) = (bytes(200_000), bytes(150_000));
+    let (mut receiver, mut sender) = server.split();
+    let (reader, writer) = connection.split();
+    let mut reader = FrameReader::new(reader, [0; 1024], Decoder::new([0; 16], DefaultLimits));
+    let mut writer = FrameWriter::new(writer, [0; 256]);
+    let theirs = async {
+        // Before it takes anything, and more than the pipe holds: the device has to read while it writes.
+        sender.send_message(Status::ZERO, &answer).await.unwrap();
+        let mut stored = Vec::new();
+        loop {
+            match receiver.next().await.unwrap().unwrap() {
+                Event::FileData(bytes) => stored.extend_from_slice(bytes),
+                Event::FrameEnd => return stored,
+                _ => {}
+            }
+        }
+    };
+    let (sent, received, stored) = tokio::join!(send(&mut writer, &file), receive(&mut reader), theirs);
+    sent.unwrap();
+    assert!(received.unwrap().unwrap() == answer);
+    assert!(stored == file);
+}
+
+#[tokio::test]
+async fn what_is_written_is_on_its_way_without_a_flush() {
+    connected!(connection, server, 10_000);
+    let (mut receiver, _sender) = server.split();
+    let file = GeneratedFile { seed: 1, size: 100 };
+    let (_, writer) = connection.split();
+    file.send(&mut FrameWriter::new(writer, [0; 256])).await.unwrap();
+    loop {
+        if soon(receiver.next()).await.unwrap().unwrap() == Event::FrameEnd {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_ends_at_a_close_notify_and_not_at_a_cut() {
+    for cut in [false, true] {
+        connected!(connection, server, 1000);
+        let (receiver, mut sender) = server.split();
+        sender.send_message(Status::ZERO, b"bye").await.unwrap();
+        if cut {
+            drop((receiver, sender));
+        } else {
+            sender.shutdown().await.unwrap();
+        }
+        let (reader, mut writer) = connection.split();
+        let mut reader = FrameReader::new(reader, [0; 1024], Decoder::new([0; 16], DefaultLimits));
+        assert_eq!(receive(&mut reader).await.unwrap().unwrap(), b"bye");
+        let end = receive(&mut reader).await;
+        if cut {
+            assert!(matches!(end, Err(Error::Cut)), "{end:?}");
+            continue;
+        }
+        assert!(matches!(end, Ok(None)), "{end:?}");
+        assert!(matches!(receive(&mut reader).await, Ok(None)));
+        // embedded-tls cannot answer to that.
+        let written = writer.write(b"more").await;
+        assert!(matches!(written, Err(Error::Ended)), "{written:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_forged_end_is_none() {
+    let theirs = Identity::generate().unwrap();
+    let device = Device::new(theirs.fingerprint());
+    let acceptor = Acceptor::for_anyone(&theirs).unwrap();
+    let (near, here) = duplex(10_000);
+    let (there, far) = duplex(10_000);
+    let config = Config::default();
+    // Somebody on the way, who adds a record of his own when nothing has come for a while.
+    let forger = async {
+        let (mut from_device, mut to_device) = split(here);
+        let (mut from_server, mut to_server) = split(there);
+        let to_server = tokio::io::copy(&mut from_device, &mut to_server);
+        let to_device = async {
+            let mut buffer = [0; 1000];
+            while let Ok(read) = tokio::time::timeout(LULL, from_server.read(&mut buffer)).await {
+                to_device.write_all(&buffer[..read.unwrap()]).await.unwrap();
+            }
+            to_device.write_all(b"\x15\x03\x03\x00\x02\x01\x00").await.unwrap();
+            std::future::pending::<()>().await;
+        };
+        let _ = tokio::join!(to_server, to_device);
+    };
+    let (stream, mut buffers) = (transport(near), Buffers::new());
+    let told = async {
+        let (connection, server) =
+            tokio::join!(device.connect(&stream, &mut buffers), acceptor.accept_over(far, &config));
+        let (mut connection, _server) = (connection.unwrap(), server.unwrap());
+        let (mut reader, _) = connection.split();
+        reader.read(&mut [0; 10]).await
+    };
+    let told = tokio::select! {
+        told = told => told,
+        () = forger => unreachable!(),
+    };
+    assert!(matches!(told, Err(Error::Tls(_))), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_direction_that_was_dropped_half_way_is_of_no_further_use() {
+    connected!(connection, server, 100);
+    let (mut receiver, _sender) = server.split();
+    let (mut reader, mut writer) = connection.split();
+    tokio::time::timeout(LULL, reader.read(&mut [0; 10])).await.unwrap_err();
+    let read = soon(reader.read(&mut [0; 10])).await;
+    assert!(matches!(read, Err(Error::Interrupted)), "{read:?}");
+    // The other direction goes on, until it meets the same.
+    let ping = async {
+        let mut writer = FrameWriter::new(&mut writer, [0; 256]);
+        writer.send_ping().await.unwrap();
+    };
+    let pong = async { while receiver.next().await.unwrap().unwrap() != Event::FrameEnd {} };
+    tokio::join!(ping, pong);
+    tokio::time::timeout(LULL, writer.write(&[0; 1000])).await.unwrap_err();
+    let written = soon(writer.write(b"more")).await;
+    assert!(matches!(written, Err(Error::Interrupted)), "{written:?}");
+    let closed = connection.close().await;
+    assert!(matches!(closed, Err(Error::Interrupted)), "{closed:?}");
+}
+
+/// Gives what is to come without anybody else doing something first.
+async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(10), future).await.expect("it waits for ever")
+}
+
+/// As long as nothing comes on a wire in memory whose other end is done.
+const LULL: Duration = Duration::from_millis(200);

@@ -3,6 +3,9 @@
 use core::net::SocketAddrV4;
 use core::str::FromStr;
 
+#[cfg(feature = "tls")]
+use crate::Fingerprint;
+
 /// What the command line asked for; `None` where it did not say.
 ///
 /// It is a list of `key=value` words behind a first word that is the program's name, each key at most once:
@@ -25,6 +28,9 @@ pub struct Arguments {
     pub size: Option<u64>,
     /// `seed=N`: what to generate it from.
     pub seed: Option<u64>,
+    /// `server=FINGERPRINT`: who the peer has to be.
+    #[cfg(feature = "tls")]
+    pub server: Option<Fingerprint>,
 }
 
 impl Arguments {
@@ -38,6 +44,8 @@ impl Arguments {
                 "peer" => set(&mut arguments.peer, value, Problem::NotAnAddress),
                 "size" => set(&mut arguments.size, value, Problem::NotANumber),
                 "seed" => set(&mut arguments.seed, value, Problem::NotANumber),
+                #[cfg(feature = "tls")]
+                "server" => set(&mut arguments.server, value, Problem::NotAFingerprint),
                 _ => Err(Problem::UnknownKey),
             }
             .map_err(fail)?;
@@ -60,9 +68,14 @@ impl core::fmt::Display for ArgumentError<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let problem = match self.problem {
             Problem::NoValue => "is not of the form key=value",
+            #[cfg(not(feature = "tls"))]
             Problem::UnknownKey => "has an unknown key (known: peer, size, seed)",
+            #[cfg(feature = "tls")]
+            Problem::UnknownKey => "has an unknown key (known: peer, size, seed, server)",
             Problem::Repeated => "has a key that was there before",
             Problem::NotAnAddress => "does not have an IPv4 address and a port, as in 10.0.2.2:7078",
+            #[cfg(feature = "tls")]
+            Problem::NotAFingerprint => "does not have the 64 hexadecimal digits of a fingerprint",
             Problem::NotANumber => "does not have a decimal number below 2^64",
         };
         write!(f, "argument `{}` {problem}", self.word)
@@ -86,6 +99,9 @@ pub enum Problem {
     NotAnAddress,
     /// The value is not a decimal number, or is above 2^64 - 1.
     NotANumber,
+    /// The value is not a fingerprint.
+    #[cfg(feature = "tls")]
+    NotAFingerprint,
 }
 
 fn set<T: FromStr>(field: &mut Option<T>, value: &str, problem: Problem) -> Result<(), Problem> {
@@ -111,14 +127,29 @@ mod tests {
 
     #[test]
     fn keys_come_in_any_order_and_spacing() {
-        let expected =
-            Arguments { peer: Some("10.0.2.2:7078".parse().unwrap()), size: Some(u64::MAX), seed: Some(0) };
+        let expected = Arguments {
+            peer: Some("10.0.2.2:7078".parse().unwrap()),
+            size: Some(u64::MAX),
+            seed: Some(0),
+            ..Arguments::default()
+        };
         for line in [
             "tej peer=10.0.2.2:7078 size=18446744073709551615 seed=0",
             "tej  seed=0\tpeer=10.0.2.2:7078   size=18446744073709551615 ",
         ] {
             assert_eq!(Arguments::parse(line), Ok(expected), "{line:?}");
         }
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn a_server_is_named_by_its_fingerprint() {
+        let arguments = Arguments::parse(
+            "tej server=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 size=1",
+        );
+        assert_eq!(arguments.unwrap().server, Some(Fingerprint::of(b"")));
+        let (word, problem) = ("server=e3b0", Problem::NotAFingerprint);
+        assert_eq!(Arguments::parse("tej server=e3b0"), Err(ArgumentError { word, problem }));
     }
 
     #[test]

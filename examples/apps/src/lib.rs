@@ -6,6 +6,7 @@
 //! - [`DeviceFile`] sends a generated file, which the receiver can verify from its seed, and then pings.
 //! - [`hardware_address`] makes an Ethernet address for a board that was not given one.
 //! - [`tcp`] (feature `embassy-net`, on by default) runs either for ever over embassy-net.
+//! - [`tls`] (feature `tls`) is TLS for the client's side of a connection, to a server that is known by its [`Fingerprint`].
 //! - [`LineServer`] does the work of both over a line that blocks and has no connections, such as a UART.
 //! - `large_file` (feature `large-file`) has more than 4 GiB pass through the codec, without a peer, and counts them.
 //!
@@ -29,6 +30,8 @@ mod device_file;
 #[cfg(feature = "async")]
 mod digest_server;
 mod error;
+#[cfg(feature = "tls")]
+mod fingerprint;
 #[cfg(any(feature = "async", feature = "blocking"))]
 mod generated_file;
 mod hardware_address;
@@ -45,6 +48,8 @@ mod printable;
 mod report;
 #[cfg(feature = "embassy-net")]
 pub mod tcp;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 pub use arguments::{ArgumentError, Arguments, Problem};
 #[cfg(feature = "async")]
@@ -52,6 +57,8 @@ pub use device_file::DeviceFile;
 #[cfg(feature = "async")]
 pub use digest_server::DigestServer;
 pub use error::Error;
+#[cfg(feature = "tls")]
+pub use fingerprint::{Fingerprint, NotAFingerprint};
 #[cfg(any(feature = "async", feature = "blocking"))]
 pub use generated_file::GeneratedFile;
 pub use hardware_address::hardware_address;

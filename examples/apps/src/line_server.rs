@@ -145,7 +145,13 @@ impl Request {
         let text = str::from_utf8(self.text.as_ref()?).ok()?;
         let is_request = text.split_ascii_whitespace().next() == Some("send");
         match Arguments::parse(text) {
-            Ok(Arguments { peer: None, size, seed }) if is_request => {
+            Ok(Arguments {
+                peer: None,
+                size,
+                seed,
+                #[cfg(feature = "tls")]
+                    server: None,
+            }) if is_request => {
                 Some(GeneratedFile { seed: seed.unwrap_or(DEFAULT_SEED), size: size.unwrap_or(DEFAULT_SIZE) })
             }
             _ => None,

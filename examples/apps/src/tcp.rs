@@ -12,11 +12,19 @@
 //! ```
 
 use embassy_net::{IpEndpoint, Stack};
+use embassy_time::Duration;
+#[cfg(feature = "tls")]
+use embassy_time::with_timeout;
 use tej_core::io::ReadError;
-use tej_embassy::{Backoff, Buffers, Config, Dialer, Listener};
+use tej_embassy::{Backoff, Buffers, Config, ConnectError, Dialer, Listener};
 
 use crate::fmt::{info, warning};
 use crate::{DeviceFile, DigestServer, Error};
+#[cfg(feature = "tls")]
+use crate::{
+    GeneratedFile,
+    tls::{self, Credentials, CryptoRngCore},
+};
 
 /// What serving one client at a time takes, for a `static`.
 pub struct Server<const RX: usize, const TX: usize, const READ: usize, const STAGE: usize, const NAME: usize>
@@ -105,10 +113,7 @@ pub async fn dial_forever<
     let config = Config { idle_timeout: None, ..config };
     let mut dialer = Dialer::new(stack, remote, buffers, config, backoff);
     loop {
-        let failed = |error, delay: embassy_time::Duration| {
-            warning!("cannot connect to {}: {}; again in {} ms", remote, error, delay.as_millis());
-        };
-        let mut connection = dialer.redial(failed).await;
+        let mut connection = dialer.redial(|error, delay| log_failure(remote, error, delay)).await;
         info!("connected to {}", remote);
         let (receiver, sender) = connection.split();
         match file.run(receiver, sender).await {
@@ -120,6 +125,79 @@ pub async fn dial_forever<
             warning!("not closed in order: {}", error);
         }
         after_each();
+    }
+}
+
+/// What sending over TLS takes, for a `static`: `RX` and `TX` bytes for TCP, and `STAGE` for what becomes a record. The rest is
+/// for TLS.
+#[cfg(feature = "tls")]
+pub struct TlsUpload<const RX: usize, const TX: usize, const STAGE: usize> {
+    tcp: Buffers<RX, TX, 0, 1, 0>,
+    tls: tls::Buffers,
+    stage: [u8; STAGE],
+}
+
+#[cfg(feature = "tls")]
+impl<const RX: usize, const TX: usize, const STAGE: usize> TlsUpload<RX, TX, STAGE> {
+    /// Zeros, which take no room in a program.
+    #[expect(clippy::new_without_default, reason = "a value on the stack is what it is not for")]
+    pub const fn new() -> Self {
+        Self { tcp: Buffers::new(), tls: tls::Buffers::new(), stage: [0; STAGE] }
+    }
+
+    /// Connects to `remote`, verifies that it is the server of `credentials`, sends it `file` and closes; and starts over, at the
+    /// pace of `backoff`, until one connection has delivered all of it.
+    ///
+    /// `after_each` is called after every connection. An idle timeout in `config` is not used, for `remote` may be a program that only receives.
+    #[expect(clippy::too_many_arguments, reason = "each is another's to decide")]
+    pub async fn run<'d>(
+        &'d mut self,
+        stack: Stack<'d>,
+        remote: impl Into<IpEndpoint>,
+        config: Config,
+        backoff: Backoff,
+        credentials: &mut Credentials<'_, impl CryptoRngCore>,
+        file: GeneratedFile,
+        mut after_each: impl FnMut(),
+    ) {
+        let (remote, server) = (remote.into(), credentials.server);
+        let config = Config { idle_timeout: None, ..config };
+        let mut dialer = Dialer::new(stack, remote, &mut self.tcp, config, backoff);
+        loop {
+            let mut connection = dialer.redial(|error, delay| log_failure(remote, error, delay)).await;
+            info!("connected to {}", remote);
+            let (receiver, sender) = connection.split();
+            let transport = tls::Transport::new(receiver.io_mut(), sender.io_mut());
+            let opened = tls::Connection::open(&transport, &mut self.tls, credentials);
+            let sent = async {
+                let connection = with_timeout(HANDSHAKE, opened).await.map_err(|_| tls::Error::TIMEOUT)??;
+                info!("server verified: {}", server);
+                connection.upload(file, &mut self.stage).await
+            };
+            let sent = sent.await;
+            let delivered = match sent {
+                Ok(()) => match connection.close().await {
+                    Ok(()) => true,
+                    Err(error) => {
+                        warning!("not closed in order: {}", error);
+                        false
+                    }
+                },
+                Err(error) => {
+                    warning!("not sent: {}", error);
+                    // To be reset: of somebody else nothing is expected, and one that was cut off has to see it.
+                    drop(connection);
+                    false
+                }
+            };
+            if delivered {
+                info!("delivered: all of it, and the end");
+            }
+            after_each();
+            if delivered {
+                return;
+            }
+        }
     }
 }
 
@@ -139,6 +217,10 @@ pub async fn log_changes(stack: Stack<'_>) -> ! {
     }
 }
 
+fn log_failure(remote: IpEndpoint, error: ConnectError, delay: Duration) {
+    warning!("cannot connect to {}: {}; again in {} ms", remote, error, delay.as_millis());
+}
+
 /// The peer of a connection, in logs.
 #[cfg_attr(not(feature = "defmt"), expect(dead_code, reason = "only logs read it"))]
 struct Peer(Option<IpEndpoint>);
@@ -152,3 +234,7 @@ impl defmt::Format for Peer {
         }
     }
 }
+
+/// The longest that a handshake may take; a slow processor needs some seconds for it.
+#[cfg(feature = "tls")]
+const HANDSHAKE: Duration = Duration::from_secs(30);
