@@ -4,6 +4,7 @@
 //! - `faults`: how the firmware ends when it goes wrong. It defines the panic handler.
 //! - `stack`: how deep the stack has been.
 //! - `net` (feature `net`): what runs on a board with a network, with how much memory.
+//! - `tls` (feature `tls`): what runs instead on one that sends a file over TLS.
 //!
 //! Logs are defmt's, by semihosting. All but the text of the command line is there on the target only.
 #![cfg_attr(not(test), no_std)]
@@ -15,6 +16,8 @@ pub mod net;
 pub mod semihosting;
 #[cfg(target_os = "none")]
 pub mod stack;
+#[cfg(all(feature = "tls", target_os = "none"))]
+pub mod tls;
 
 // Critical sections.
 #[cfg(all(target_os = "none", target_arch = "arm"))]

@@ -46,10 +46,7 @@ pub fn start<D: Driver>(spawner: Spawner, driver: D, log_figures: fn()) -> Runne
         spawner.spawn(defmt::unwrap!(serve(stack, server, log_figures)));
     }
     if let Some(peer) = arguments.peer {
-        let file = DeviceFile::new(GeneratedFile {
-            seed: arguments.seed.unwrap_or(DEFAULT_SEED),
-            size: arguments.size.unwrap_or(DEFAULT_SIZE),
-        });
+        let file = DeviceFile::new(file(&arguments));
         spawner.spawn(defmt::unwrap!(dial(stack, peer, file, DIALER.take(), log_figures)));
     }
     runner
@@ -65,6 +62,14 @@ pub fn bring_up<D: Driver, const SOCKETS: usize>(
     let (stack, runner) = embassy_net::new(driver, config, resources, seed());
     defmt::info!("address {}, hardware address {}", ADDRESS, stack.hardware_address());
     (stack, runner)
+}
+
+/// The file that the command line asks for.
+pub(crate) fn file(arguments: &Arguments) -> GeneratedFile {
+    GeneratedFile {
+        seed: arguments.seed.unwrap_or(DEFAULT_SEED),
+        size: arguments.size.unwrap_or(DEFAULT_SIZE),
+    }
 }
 
 /// What all TCP receive windows together offer, in bytes: a controller that holds less may drop frames.
@@ -105,7 +110,7 @@ pub async fn keep_emulator_polling() -> ! {
 /// # Panics
 ///
 /// When they are not understood.
-fn arguments() -> Arguments {
+pub(crate) fn arguments() -> Arguments {
     let mut buffer = [MaybeUninit::uninit(); MAX_COMMAND_LINE];
     let line = match semihosting::command_line(&mut buffer) {
         Ok(line) => line,
@@ -117,7 +122,7 @@ fn arguments() -> Arguments {
     }
 }
 
-fn log_all(log_figures: fn()) {
+pub(crate) fn log_all(log_figures: fn()) {
     log_figures();
     stack::log();
 }

@@ -3,9 +3,16 @@
 //! Every call is a breakpoint instruction that something outside has to be waiting for: on a processor that runs
 //! by itself it ends in a fault. Under QEMU, `-semihosting-config enable=on,target=native` answers them.
 
+#[cfg(all(feature = "tls", target_os = "none"))]
+use core::ffi::CStr;
 #[cfg(target_os = "none")]
 use core::mem::MaybeUninit;
 
+#[cfg(all(feature = "tls", target_os = "none"))]
+use semihosting::{
+    fs::File,
+    io::{self, Read},
+};
 #[cfg(target_os = "none")]
 use semihosting::{process::ExitCode, sys::arm_compat};
 
@@ -26,6 +33,25 @@ pub fn command_line(buffer: &mut [MaybeUninit<u8>]) -> Result<&str, CommandLineE
 pub fn host_time() -> u32 {
     // A word, and words of these targets have 32 bits.
     arm_compat::sys_time().ok().and_then(|seconds| u32::try_from(seconds).ok()).unwrap_or_default()
+}
+
+/// Fills `buffer` with random bytes from the host's `/dev/urandom`: they are fit for keys.
+#[cfg(all(feature = "tls", target_os = "none"))]
+pub fn fill_random(buffer: &mut [u8]) -> io::Result<()> {
+    File::open(c"/dev/urandom")?.read_exact(buffer)
+}
+
+/// Reads a file of the host's into `buffer`, which must have room for more than it, and gives its bytes.
+#[cfg(all(feature = "tls", target_os = "none"))]
+pub fn read_file<'a>(path: &CStr, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
+    let mut file = File::open(path)?;
+    let mut filled = 0;
+    loop {
+        match file.read(&mut buffer[filled..])? {
+            0 => return Ok(&buffer[..filled]),
+            n => filled += n,
+        }
+    }
 }
 
 /// Ends the run. Under QEMU the process exits with status 0 for `success` and with 1 otherwise.
