@@ -14,6 +14,8 @@ pub(crate) struct Board {
     pub(crate) name: &'static str,
     /// The folder under `examples/`, which is also the program's name.
     pub(crate) package: &'static str,
+    /// The package's program that speaks TLS, where there is one, which its feature `tls` brings.
+    pub(crate) tls: Option<&'static str>,
     pub(crate) processor: &'static str,
     pub(crate) target: &'static str,
     pub(crate) emulator: &'static Emulator,
@@ -91,6 +93,7 @@ pub(crate) const BOARDS: [&Board; 4] = [&AN385, &AN505, &RISCV32_VIRT, &MICROBIT
 pub(crate) static AN385: Board = Board {
     name: "an385",
     package: "qemu-mps2-an385",
+    tls: Some("qemu-mps2-an385-tls"),
     processor: "Cortex-M3",
     target: CORTEX_M3,
     emulator: &ARM,
@@ -105,6 +108,7 @@ pub(crate) static AN385: Board = Board {
 pub(crate) static AN505: Board = Board {
     name: "an505",
     package: "qemu-mps2-an505",
+    tls: None,
     processor: "Cortex-M33",
     target: CORTEX_M33,
     emulator: &ARM,
@@ -119,6 +123,7 @@ pub(crate) static AN505: Board = Board {
 pub(crate) static RISCV32_VIRT: Board = Board {
     name: "riscv32",
     package: "qemu-riscv32-virt",
+    tls: None,
     processor: "32-bit RISC-V",
     target: RISCV32,
     emulator: &RISCV,
@@ -133,6 +138,7 @@ pub(crate) static RISCV32_VIRT: Board = Board {
 pub(crate) static MICROBIT: Board = Board {
     name: "microbit",
     package: "qemu-microbit",
+    tls: None,
     processor: "Cortex-M0",
     target: CORTEX_M0,
     emulator: &ARM,

@@ -7,7 +7,7 @@ use console::style;
 
 use crate::{
     board::{AN385, Board, Link, Load},
-    exchange::{self, Desktop, Direction, Moved, Outcome, Problem, Reception},
+    exchange::{self, Desktop, Direction, Moved, Outcome, Problem, Reception, tls::Parties},
     firmware::{self, Firmware},
     payload::Payload,
     qemu::{Boot, Device, Dial},
@@ -33,6 +33,7 @@ use crate::{
   cargo xtask demo                        a text, a picture-sized binary and 64 MiB
   cargo xtask demo photo.jpg disk.img     files of yours
   cargo xtask demo --board microbit       a smaller board, over its UART
+  cargo xtask demo --tls                  the device's file over TLS, to a desktop that it knows
   cargo xtask demo --inject flip          one bit changes on the way: must fail")]
 pub(crate) struct Options {
     /// Files to send to the device, instead of generated ones.
@@ -46,6 +47,11 @@ pub(crate) struct Options {
     /// Damage something on the way, to see that it is noticed.
     #[arg(long, value_name = "FAULT")]
     inject: Option<Fault>,
+
+    /// Only have the device send its file, over TLS: it and the desktop know each other by their fingerprints, and another
+    /// server, which it meets first, must be refused.
+    #[arg(long, conflicts_with_all = ["files", "inject"])]
+    tls: bool,
 
     /// Show the device's log as it comes, instead of progress bars.
     #[arg(long, short)]
@@ -65,6 +71,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     let screen = Screen::new(options.verbose);
     let board = options.board;
     screen.headline(&format!("tej demo: a {} and a desktop", board.processor));
+    if options.tls {
+        return run_tls(workspace, options, &screen);
+    }
     // Before anything takes minutes: a file that cannot be sent is known now.
     let payloads = if options.files.is_empty() {
         Payload::generate(&workspace.demo().join("files"), board.demo.files)?
@@ -100,6 +109,63 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     Ok(verdict.exit_code())
 }
 
+fn run_tls(workspace: &Workspace, options: &Options, screen: &Screen) -> Result<ExitCode> {
+    let board = options.board;
+    anyhow::ensure!(
+        board.tls.is_some(),
+        "no program for {} speaks TLS: take --board {}",
+        board.name,
+        AN385.name
+    );
+    let tools = setup::prepare(workspace, &board.needs(), &options.consent, screen)?;
+    let tej = tej::build(workspace, screen)?;
+    let firmware = firmware::build_tls(workspace, board, &tools, screen)?;
+    let desktop = Desktop { tej: &tej, screen };
+
+    let (outcome, _device) = send_over_tls(workspace, &tools, &firmware, &desktop, board.demo.device)?;
+    let outcomes = [outcome];
+    println!("\n{}", table(&outcomes));
+    println!("{}", footprint(&firmware, &outcomes));
+    println!("  Logs, identities and the received file: {}", workspace.demo().display());
+    let [Outcome { problems, .. }] = &outcomes;
+    for problem in problems {
+        println!("\n{} {problem}", style("FAILED:").red().bold());
+    }
+    if !problems.is_empty() {
+        println!("\n{}", Verdict::Damaged.announcement());
+        return Ok(ExitCode::FAILURE);
+    }
+    let all_well = "The file arrived over TLS, every digest agrees, and another server was refused.";
+    println!("\n{}", style(all_well).green().bold());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Has the device meet a server that it does not know, and send a file of this size to one that it does.
+pub(crate) fn send_over_tls(
+    workspace: &Workspace,
+    tools: &Tools,
+    firmware: &Firmware,
+    desktop: &Desktop<'_>,
+    size: u64,
+) -> Result<(Outcome, Device)> {
+    let parties = Parties::introduce(desktop, &workspace.demo().join("tls"))?;
+    desktop.screen.note("identity", &format!("of the desktop: {}", parties.desktop.fingerprint));
+    desktop.screen.note("identity", &format!("of the device:  {}", parties.device.fingerprint));
+    let boot = |dial, log: &str| {
+        let board = firmware.board;
+        Device::boot(&Boot {
+            dial: Some(dial),
+            folder: Some(parties.folder()),
+            verbose: desktop.screen.verbose(),
+            ..Boot::new(board, tools.qemu(board.emulator)?, &firmware.elf, &workspace.demo().join(log))
+        })
+    };
+    let received = workspace.demo().join("received");
+    let file = (size, DEVICE_SEED);
+    parties.refuse(desktop, &received, file, |dial| boot(dial, "device-refusing.log"))?;
+    parties.receive(desktop, &received, file, |dial| boot(dial, "device.log"))
+}
+
 /// One boot of the device, with the desktop listening for it if it dials.
 pub(crate) struct Session {
     device: Device,
@@ -127,6 +193,7 @@ impl Session {
             port: reception.port(),
             size: load.device,
             seed: DEVICE_SEED,
+            server: None,
         });
         let work = desktop.screen.work("boot", board.package);
         let log_file = workspace.demo().join("device.log");

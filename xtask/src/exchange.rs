@@ -1,6 +1,8 @@
 //! The exchange itself: the desktop's files to the device, the device's file to the desktop, and every digest
 //! checked on both sides.
 
+pub(crate) mod tls;
+
 use std::{
     ffi::OsString,
     fmt, fs,
@@ -193,15 +195,7 @@ impl Reception {
         arguments.push((1 + PINGS).to_string().into());
         arguments.extend(["--dir".into(), file.folder.clone().into_os_string()]);
         arguments.extend(["--timeout", PATIENCE_ARGUMENT, "--digest", "--json"].map(OsString::from));
-        let mut tej = Tej::start(desktop.tej, arguments)?;
-        let address: SocketAddr = match tej.next(START_LIMIT)? {
-            Next::Event(Event::Listening { addr }) => {
-                addr.parse().with_context(|| format!("`tej recv` listens on {addr}"))?
-            }
-            Next::Event(other) => bail!("`tej recv` began with {other:?}"),
-            Next::Quiet => bail!("`tej recv` did not say where it listens"),
-            Next::Done => bail!("`tej recv` ended at once"),
-        };
+        let (tej, address) = listen(desktop, arguments)?;
         let relay = Relay::start(address, Watch { marks: file.marks(), ..Watch::default() })?;
         Ok(Self { tej, relay, events: Vec::new(), file, received: None })
     }
@@ -265,6 +259,20 @@ impl Reception {
         outcome.bytes = self.relay.sent();
         Ok(outcome)
     }
+}
+
+/// Starts a `tej recv` that listens, and gives where.
+fn listen(desktop: &Desktop<'_>, arguments: Vec<OsString>) -> Result<(Tej, SocketAddr)> {
+    let mut tej = Tej::start(desktop.tej, arguments)?;
+    let address = match tej.next(START_LIMIT)? {
+        Next::Event(Event::Listening { addr }) => {
+            addr.parse().with_context(|| format!("`tej recv` listens on {addr}"))?
+        }
+        Next::Event(other) => bail!("`tej recv` began with {other:?}"),
+        Next::Quiet => bail!("`tej recv` did not say where it listens"),
+        Next::Done => bail!("`tej recv` ended at once"),
+    };
+    Ok((tej, address))
 }
 
 /// Asks a device that has nobody to dial for its generated file.

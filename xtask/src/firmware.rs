@@ -46,6 +46,20 @@ pub(crate) fn build(
     Ok(Firmware { board, elf, footprint, warnings })
 }
 
+/// Builds the program that speaks TLS instead.
+pub(crate) fn build_tls(
+    workspace: &Workspace,
+    board: &'static Board,
+    tools: &Tools,
+    screen: &Screen,
+) -> Result<Firmware> {
+    let name = board.tls.with_context(|| format!("no program for {} speaks TLS", board.name))?;
+    let program = Program::Other { name, feature: "tls" };
+    let Image { elf, footprint, warnings } =
+        compile(workspace, board.package, program, board.target, tools, screen)?;
+    Ok(Firmware { board, elf, footprint, warnings })
+}
+
 /// Firmware of any board, built.
 pub(crate) struct Image {
     pub(crate) elf: PathBuf,

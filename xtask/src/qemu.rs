@@ -49,6 +49,8 @@ pub(crate) struct Boot<'a> {
     pub(crate) ports: &'a [u16],
     /// Whether the board's clock counts instructions, each of which is a nanosecond.
     pub(crate) counts_instructions: bool,
+    /// Where the device finds the host's files.
+    pub(crate) folder: Option<&'a Path>,
     /// Where the log is kept.
     pub(crate) log_file: &'a Path,
     /// Whether the log is shown too.
@@ -56,7 +58,7 @@ pub(crate) struct Boot<'a> {
 }
 
 /// Whom the device dials, and what it sends.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Dial {
     /// The port of the desktop's loopback interface.
     pub(crate) port: u16,
@@ -64,13 +66,25 @@ pub(crate) struct Dial {
     pub(crate) size: u64,
     /// The seed it generates it from.
     pub(crate) seed: u64,
+    /// The fingerprint that the peer must have, for a device that speaks TLS.
+    pub(crate) server: Option<String>,
 }
 
 impl<'a> Boot<'a> {
     /// A board that dials nobody and listens where all firmware does, with a clock of its own.
     pub(crate) fn new(board: &'static Board, qemu: &'a Path, elf: &'a Path, log_file: &'a Path) -> Self {
         let ports = &[GUEST_PORT];
-        Self { board, qemu, elf, dial: None, ports, counts_instructions: false, log_file, verbose: false }
+        Self {
+            board,
+            qemu,
+            elf,
+            dial: None,
+            ports,
+            counts_instructions: false,
+            folder: None,
+            log_file,
+            verbose: false,
+        }
     }
 }
 
@@ -150,6 +164,16 @@ impl Device {
         }
     }
 
+    /// Waits until the device's file is with the peer that it dialed over TLS.
+    pub(crate) fn await_delivered(&self) -> Result<Stack> {
+        self.await_stack("delivered", 0)
+    }
+
+    /// Waits until the device has refused the peer that it dialed over TLS, which has this fingerprint.
+    pub(crate) fn await_refusal(&self, fingerprint: &str) -> Result<Stack> {
+        self.await_stack(&format!("not sent: another server: its fingerprint is {fingerprint}"), 0)
+    }
+
     /// Waits for a line that starts with `closed`, and for the report behind it.
     fn await_stack(&self, closed: &str, from: usize) -> Result<Stack> {
         let (_, from) = self.log.wait_for(from, CLOSE_LIMIT, closed, |text| text.starts_with(closed))?;
@@ -162,10 +186,16 @@ impl Device {
         let ends = boot.ports.len().max(1);
         let addresses = (0..ends).map(|_| free_port()).collect::<Result<Vec<_>>>()?;
         let mut semihosting = "enable=on,target=native,arg=tej".to_owned();
-        if let Some(Dial { port, size, seed }) = boot.dial {
+        if let Some(Dial { port, size, seed, server }) = &boot.dial {
             semihosting += &format!(",arg=peer={GATEWAY}:{port},arg=size={size},arg=seed={seed}");
+            if let Some(server) = server {
+                semihosting += &format!(",arg=server={server}");
+            }
         }
         let mut command = Command::new(boot.qemu);
+        if let Some(folder) = boot.folder {
+            command.current_dir(folder);
+        }
         command.arg("-machine").args(boot.board.machine).args(["-display", "none", "-monitor", "none"]);
         command.args(["-semihosting-config", &semihosting]);
         match boot.board.link {
@@ -372,7 +402,7 @@ mod tests {
 
         fn boot(&self) -> Result<()> {
             let [qemu, elf, log] = ["qemu", "elf", "log"].map(|name| self.0.join(name));
-            let dial = Some(Dial { port: 1, size: 0, seed: 0 });
+            let dial = Some(Dial { port: 1, size: 0, seed: 0, server: None });
             let boot = Boot { dial, ..Boot::new(&AN385, &qemu, &elf, &log) };
             Device::boot(&boot).map(drop)
         }

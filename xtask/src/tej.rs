@@ -35,6 +35,7 @@ pub(crate) struct Tej {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     Listening { addr: String },
+    Identity { fingerprint: String },
     FrameStart { conn: u64, status: u64, files: u64 },
     File { name: String, size: u64, sha256: String, path: Option<PathBuf> },
     Message { size: u64, text: Option<String>, sha256: String },
@@ -135,6 +136,7 @@ impl Event {
         };
         Ok(match value["event"].as_str() {
             Some("listening") => Self::Listening { addr: text("addr")? },
+            Some("identity") => Self::Identity { fingerprint: text("fingerprint")? },
             Some("frame_start") => {
                 Self::FrameStart { conn: number("conn")?, status: number("status")?, files: number("files")? }
             }
@@ -175,6 +177,10 @@ mod tests {
         assert_eq!(
             parse(r#"{"event":"listening","addr":"127.0.0.1:41234"}"#),
             Event::Listening { addr: "127.0.0.1:41234".into() }
+        );
+        assert_eq!(
+            parse(r#"{"event":"identity","path":"me.pem","fingerprint":"7c1d","created":true}"#),
+            Event::Identity { fingerprint: "7c1d".into() }
         );
         assert_eq!(
             parse(r#"{"event":"frame_start","conn":1,"status":20,"version":1,"files":1}"#),
