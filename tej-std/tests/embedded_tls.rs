@@ -1,5 +1,8 @@
 //! TLS with the client that devices have, which shares no code with ours: embedded-tls, as the examples' `tls` makes it strict.
 
+#[path = "common/anonymous.rs"]
+mod anonymous;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -187,6 +190,25 @@ async fn a_device_refuses_a_server_that_has_the_certificate_without_its_key() {
     let (owners, thiefs) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
     let refused = refusal(&owners, &thiefs).await;
     assert!(matches!(refused, Error::Unproven), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_device_refuses_a_server_that_proves_nothing_and_shows_it_no_certificate() {
+    let certificate = CertificateParams::default().self_signed(&KeyPair::generate().unwrap()).unwrap();
+    let certificate = certificate.der();
+    let device = Device::new(Fingerprint::of(certificate));
+    for shown in [None, Some(&certificate[..])] {
+        let (near, far) = duplex(10_000);
+        let server = anonymous::shake_hands(far, shown);
+        let (refused, said) = tokio::join!(device.upload(near, b"secret"), server);
+        match refused {
+            Err(Error::NoCertificate) if shown.is_none() => {}
+            Err(Error::Unproven) if shown.is_some() => {}
+            refused => panic!("{refused:?}"),
+        }
+        // That it has no certificate, and that the handshake is over: in two records, of 30 and 58 bytes.
+        assert_eq!(said.len(), 88);
+    }
 }
 
 #[tokio::test]
