@@ -30,6 +30,25 @@ fn the_first_sector_is_erased_before_the_file_and_none_for_an_empty_one() {
 }
 
 #[test]
+fn what_is_at_hand_is_written_at_once_and_of_nothing_there_is_nothing_to_write() {
+    for (len, expected) in [(0, vec![]), (40, vec![Op::Erase(64), Op::Write(64, 32), Op::Write(96, 8)])] {
+        let mut flash = Flash::new();
+        let mut page = [0; 16];
+        let mut sink = NorSink::new(&mut flash, REGION, &mut page);
+        block_on(async {
+            sink.start(b"", len as u64).await.unwrap();
+            sink.write(&vec![1; len]).await.unwrap();
+            sink.finish().await.unwrap();
+            assert_eq!(sink.size(), Some(len as u64));
+            // A wrapper may have failed after it.
+            sink.abandon().await;
+            assert_eq!(sink.size(), None);
+        });
+        assert_eq!(flash.log, expected);
+    }
+}
+
+#[test]
 fn a_digest_is_of_whole_files_alone_and_its_sink_knows_of_the_others() {
     block_on(async {
         let mut line = [0; 64];

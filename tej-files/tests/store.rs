@@ -12,6 +12,20 @@ use tej_files::{
 };
 
 #[test]
+fn a_file_in_memory_that_is_abandoned_is_nobody_s() {
+    let mut memory = [0; 4];
+    let mut sink = RamSink::new(&mut memory);
+    block_on(async {
+        sink.start(b"", 2).await.unwrap();
+        sink.write(b"hi").await.unwrap();
+        sink.finish().await.unwrap();
+        assert_eq!(sink.file(), Some(&b"hi"[..]));
+        sink.abandon().await;
+        assert_eq!(sink.file(), None);
+    });
+}
+
+#[test]
 fn each_file_has_one_outcome_and_the_connection_goes_on() {
     let files: [(&[u8], &[u8]); 5] = [
         (b"a", b"0123"),
