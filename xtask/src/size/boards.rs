@@ -9,7 +9,7 @@ use crate::{
     bench,
     board::{AN385, Board},
     cargo,
-    demo::Session,
+    demo::{self, Session},
     exchange::Desktop,
     figure::{self, Figure},
     firmware::{self, Firmware},
@@ -23,43 +23,48 @@ use crate::{
 /// What was measured of some boards.
 pub(super) struct Measured {
     pub(super) figures: Vec<Figure>,
-    /// Bytes of flash by crate, in the order of the boards.
+    /// Bytes of flash by crate, in the order of the programs.
     crates: BTreeMap<String, Vec<u64>>,
-    boards: Vec<&'static Board>,
+    /// As rows call the programs.
+    programs: Vec<String>,
 }
 
-/// Builds each board's firmware, has it exchange files with the desktop, and reads off what it occupies.
+/// Builds each board's firmware, and what it has besides, has it exchange files with the desktop, and reads off what it
+/// occupies.
 pub(super) fn measure(
     workspace: &Workspace,
     tools: &Tools,
     boards: &[&'static Board],
     screen: &Screen,
 ) -> Result<Measured> {
-    let mut measured = Measured { figures: Vec::new(), crates: BTreeMap::new(), boards: boards.to_vec() };
+    let programs: Vec<_> = boards.iter().flat_map(|board| Measurable::of(board)).collect();
+    let names = programs.iter().map(|program| program.row.clone()).collect();
+    let mut measured = Measured { figures: Vec::new(), crates: BTreeMap::new(), programs: names };
     if boards.is_empty() {
         return Ok(measured);
     }
     let tej = tej::build(workspace, screen)?;
     let desktop = Desktop { tej: &tej, screen };
-    for (index, board) in boards.iter().enumerate() {
-        let firmware = firmware::build(workspace, board, tools, screen)?;
-        let peak = stack_peak(workspace, tools, &firmware, &desktop)
-            .with_context(|| format!("the exchange with {}", board.name))?;
+    for (index, program) in programs.iter().enumerate() {
+        let Measurable { row, board, .. } = program;
+        let firmware = program.build(workspace, tools, screen)?;
+        let peak = program.stack_peak(workspace, tools, &firmware, &desktop);
+        let peak = peak.with_context(|| format!("the exchange with {row}"))?;
+        #[expect(clippy::cast_precision_loss, reason = "a microcontroller's memory is far smaller")]
+        let figure =
+            |what: &str, bytes: u64| Figure::lower(format!("firmware/{row}/{what}"), bytes as f64, "B");
+        let mut stack = figure("stack_peak", peak);
+        if *board == &AN385 && !program.is_tls {
+            stack = stack.held_to(real(board.stack), 2048.0);
+        }
         let size = firmware.footprint;
-        let figure = |row: &str, bytes: u64| {
-            #[expect(clippy::cast_precision_loss, reason = "a microcontroller's memory is far smaller")]
-            Figure::lower(format!("firmware/{}/{row}", board.name), bytes as f64, "B")
-        };
-        let stack = figure("stack_peak", peak);
-        #[expect(clippy::cast_precision_loss, reason = "some KiB")]
-        let stack = if *board == &AN385 { stack.held_to(board.stack as f64, 2048.0) } else { stack };
         measured.figures.extend([figure("flash", size.flash), figure("static_ram", size.static_ram), stack]);
-        for (name, bytes) in flash_by_crate(workspace, tools, board, screen)? {
+        for (name, bytes) in program.flash_by_crate(workspace, tools, screen)? {
             if bytes >= LARGE {
                 measured.figures.push(figure(&format!("flash/{name}"), bytes));
             }
-            let row = measured.crates.entry(name).or_insert_with(|| vec![0; boards.len()]);
-            row[index] = bytes;
+            let sizes = measured.crates.entry(name).or_insert_with(|| vec![0; programs.len()]);
+            sizes[index] = bytes;
         }
     }
     if boards.contains(&&AN385) {
@@ -67,6 +72,82 @@ pub(super) fn measure(
         measured.figures.extend(bench.received(screen)?);
     }
     Ok(measured)
+}
+
+/// A program of a board's.
+struct Measurable {
+    /// What its rows are called.
+    row: String,
+    board: &'static Board,
+    is_tls: bool,
+}
+
+impl Measurable {
+    /// All that a board has.
+    fn of(board: &'static Board) -> Vec<Self> {
+        let main = Self { row: board.name.to_owned(), board, is_tls: false };
+        let tls = board.tls.map(|_| Self { row: format!("{}-tls", board.name), board, is_tls: true });
+        [main].into_iter().chain(tls).collect()
+    }
+
+    fn build(&self, workspace: &Workspace, tools: &Tools, screen: &Screen) -> Result<Firmware> {
+        if self.is_tls {
+            firmware::build_tls(workspace, self.board, tools, screen)
+        } else {
+            firmware::build(workspace, self.board, tools, screen)
+        }
+    }
+
+    /// The most bytes of stack that the firmware has used, by its own account, once files have gone to where they go.
+    fn stack_peak(
+        &self,
+        workspace: &Workspace,
+        tools: &Tools,
+        firmware: &Firmware,
+        desktop: &Desktop<'_>,
+    ) -> Result<u64> {
+        let load = self.board.check;
+        let outcomes = if self.is_tls {
+            vec![demo::send_over_tls(workspace, tools, firmware, desktop, load.device)?.0]
+        } else {
+            let payloads = Payload::generate(&workspace.demo().join("files"), load.files)?;
+            let session = Session::open(workspace, tools, firmware, desktop, load)?;
+            session.run(desktop, &payloads, false)?.0
+        };
+        for outcome in &outcomes {
+            ensure!(outcome.problems.is_empty(), "not everything arrived unchanged: {:?}", outcome.problems);
+        }
+        let peaks = outcomes.iter().filter_map(|outcome| outcome.stack).map(|stack| stack.peak);
+        peaks.max().context("the device did not report its stack")
+    }
+
+    /// Bytes of code by the crate that it came from, by what cargo-bloat makes of the symbols' names.
+    fn flash_by_crate(
+        &self,
+        workspace: &Workspace,
+        tools: &Tools,
+        screen: &Screen,
+    ) -> Result<Vec<(String, u64)>> {
+        let folder = workspace.root().join("examples").join(self.board.package);
+        let mut command = tools.bare_metal()?.tool(workspace, tool::BLOAT, &folder, self.board.target);
+        command.args(["--release", "--locked", "--crates", "-n", "0", "--message-format", "json"]);
+        match self.board.tls.filter(|_| self.is_tls) {
+            Some(name) => command.args(["--bin", name, "--features", "tls"]),
+            None => command.args(["--bin", self.board.package]),
+        };
+        let work = screen.work("size", &format!("{} by crate", self.row));
+        let mut said = String::new();
+        let ended = cargo::follow(&mut command, &workspace.target().join("bloat.log"), |line| {
+            said.push_str(line);
+            said.push('\n');
+        })?;
+        if !ended.status.success() {
+            return Err(ended.failure());
+        }
+        let crates = crates(&said).with_context(|| format!("what cargo-bloat said: {said}"))?;
+        work.done(&format!("{} by crate", self.row));
+        Ok(crates)
+    }
 }
 
 /// What is stored of all boards.
@@ -86,9 +167,9 @@ pub(super) fn section(compiler: &str, measured: &Measured) -> String {
 impl Measured {
     /// The crates as a table, the largest first, with small ones in a row of their own.
     pub(super) fn by_crate(&self) -> String {
-        let names: Vec<_> = self.boards.iter().map(|board| board.name).collect();
+        let columns = self.programs.len();
         let mut text =
-            format!("| crate | {} |\n|---|{}\n", names.join(" | "), "--:|".repeat(self.boards.len()));
+            format!("| crate | {} |\n|---|{}\n", self.programs.join(" | "), "--:|".repeat(columns));
         let (mut large, small): (Vec<_>, Vec<_>) =
             self.crates.iter().partition(|(_, sizes)| sizes.iter().any(|size| *size >= LARGE));
         large.sort_by_key(|(name, sizes)| (std::cmp::Reverse(sizes.iter().sum::<u64>()), *name));
@@ -100,53 +181,15 @@ impl Measured {
             row(&format!("`{name}`"), sizes);
         }
         let rest: Vec<_> =
-            (0..self.boards.len()).map(|index| small.iter().map(|(_, sizes)| sizes[index]).sum()).collect();
+            (0..columns).map(|index| small.iter().map(|(_, sizes)| sizes[index]).sum()).collect();
         row(&format!("{} of less than {LARGE} each", small.len()), &rest);
         text
     }
 }
 
-/// The most bytes of stack that the firmware has used, by its own account, once files have gone both ways.
-fn stack_peak(
-    workspace: &Workspace,
-    tools: &Tools,
-    firmware: &Firmware,
-    desktop: &Desktop<'_>,
-) -> Result<u64> {
-    let load = firmware.board.check;
-    let payloads = Payload::generate(&workspace.demo().join("files"), load.files)?;
-    let session = Session::open(workspace, tools, firmware, desktop, load)?;
-    let (outcomes, _device) = session.run(desktop, &payloads, false)?;
-    for outcome in &outcomes {
-        ensure!(outcome.problems.is_empty(), "not everything arrived unchanged: {:?}", outcome.problems);
-    }
-    let peaks = outcomes.iter().filter_map(|outcome| outcome.stack).map(|stack| stack.peak);
-    peaks.max().context("the device did not report its stack")
-}
-
-/// Bytes of code by the crate that it came from, by what cargo-bloat makes of the symbols' names.
-fn flash_by_crate(
-    workspace: &Workspace,
-    tools: &Tools,
-    board: &Board,
-    screen: &Screen,
-) -> Result<Vec<(String, u64)>> {
-    let folder = workspace.root().join("examples").join(board.package);
-    let mut command = tools.bare_metal()?.tool(workspace, tool::BLOAT, &folder, board.target);
-    command.args(["--release", "--locked", "--bin", board.package]);
-    command.args(["--crates", "-n", "0", "--message-format", "json"]);
-    let work = screen.work("size", &format!("{} by crate", board.package));
-    let mut said = String::new();
-    let ended = cargo::follow(&mut command, &workspace.target().join("bloat.log"), |line| {
-        said.push_str(line);
-        said.push('\n');
-    })?;
-    if !ended.status.success() {
-        return Err(ended.failure());
-    }
-    let crates = crates(&said).with_context(|| format!("what cargo-bloat said: {said}"))?;
-    work.done(&format!("{} by crate", board.package));
-    Ok(crates)
+#[expect(clippy::cast_precision_loss, reason = "a microcontroller's memory is far smaller")]
+fn real(bytes: u64) -> f64 {
+    bytes as f64
 }
 
 fn crates(said: &str) -> Result<Vec<(String, u64)>> {
@@ -164,6 +207,7 @@ const HOW: &str = "\
 - `flash` is code, constants and the initial values of variables; `static_ram` variables, with all buffers; `stack_peak` the
   most that the firmware has used of its stack, which was painted at reset, while files went both ways in QEMU (`cargo xtask
   demo` shows the same). All boards run the same application; what they are and how large their buffers, `examples/` says.
+- `an385-tls` sends a file over TLS and receives none: `cargo xtask demo --tls`.
 - `qemu/down/instructions` are those of a device that receives, as in `cargo xtask bench qemu`.
 ";
 /// Crates of less are not listed by themselves, in bytes.
@@ -172,7 +216,6 @@ const LARGE: u64 = 256;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::board::AN505;
 
     #[test]
     fn crates_are_read_off_whatever_else_is_said() {
@@ -190,7 +233,7 @@ mod tests {
         let measured = Measured {
             figures: Vec::new(),
             crates: rows.into_iter().map(|(name, sizes)| (name.to_owned(), sizes)).collect(),
-            boards: vec![&AN385, &AN505],
+            programs: vec!["an385".to_owned(), "an505".to_owned()],
         };
         assert_eq!(
             measured.by_crate(),
