@@ -105,7 +105,7 @@ impl<S: LendingSink> Store<S> {
         }
     }
 
-    /// Whether the next byte is one that the sink waits for.
+    /// Whether what comes next is the sink's: bytes of the file, or its end.
     fn is_in_file<R, B, N, L>(&self, reader: &FrameReader<R, B, N, L>) -> bool
     where
         R: Read,
@@ -113,11 +113,10 @@ impl<S: LendingSink> Store<S> {
         N: AsRef<[u8]> + AsMut<[u8]>,
         L: Borrow<Limits>,
     {
-        let is_due = reader.file_name().is_some() && reader.decoder().payload_remaining() > 0;
-        self.state == State::Storing && is_due
+        self.state == State::Storing && reader.file_name().is_some()
     }
 
-    /// Moves some bytes of the file, and says what became of it if that is known now.
+    /// Moves some bytes of the file, or ends it, and says what became of it if that is known now.
     async fn receive_bytes<R, B, N, L>(
         &mut self,
         reader: &mut FrameReader<R, B, N, L>,
@@ -130,7 +129,7 @@ impl<S: LendingSink> Store<S> {
     {
         let unread = reader.payload_unread();
         if unread == 0 {
-            // It was read ahead.
+            // It was read ahead, or is the end.
             return Ok(match reader.next().await? {
                 Some(event) => self.take(event).await,
                 None => None,

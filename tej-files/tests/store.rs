@@ -145,8 +145,10 @@ fn a_sink_that_fails_at_any_call_is_abandoned_and_reported_once() {
         ("finish", "start write write finish abandon "),
         ("nothing", whole),
     ] {
-        let mut store = Store::new(Scripted { fails, ..Scripted::default() });
-        let feed = |store: &mut Store<Scripted>| {
+        // Lent, as it may be.
+        let mut sink = Scripted { fails, ..Scripted::default() };
+        let mut store = Store::new(&mut sink);
+        let feed = |store: &mut Store<&mut Scripted>| {
             [START, Event::FileData(b"01"), Event::FileData(b"23"), Event::FileEnd]
                 .into_iter()
                 .filter_map(|event| block_on(store.take(event)))
@@ -164,15 +166,16 @@ fn a_sink_that_fails_at_any_call_is_abandoned_and_reported_once() {
 fn a_stream_takes_files_until_one_is_torn() {
     let mut io = [0; 6];
     let mut store = Store::new(StreamSink::new(&mut io[..]));
-    let mut feed = |data: &[u8]| {
+    let feed = |store: &mut Store<StreamSink<_>>, data: &[u8]| {
         let start = Event::FileStart { name: b"", size: data.len() as u64 };
         let events = [start, Event::FileData(data), Event::FileEnd];
         events.into_iter().find_map(|event| block_on(store.take(event)))
     };
-    assert_eq!(feed(b"0123"), Some(Outcome::Stored { size: 4 }));
+    assert_eq!(feed(&mut store, b"0123"), Some(Outcome::Stored { size: 4 }));
+    assert!(!store.sink().is_torn());
     // Two bytes fit.
-    assert!(matches!(feed(b"abcd"), Some(Outcome::Failed(StreamError::Io(_)))));
-    assert_eq!(feed(b""), Some(Outcome::Refused(Refusal::Unavailable)));
+    assert!(matches!(feed(&mut store, b"abcd"), Some(Outcome::Failed(StreamError::Io(_)))));
+    assert_eq!(feed(&mut store, b""), Some(Outcome::Refused(Refusal::Unavailable)));
     assert!(store.sink().is_torn());
     assert_eq!(&io, b"0123ab");
 }
@@ -205,7 +208,8 @@ fn a_source_is_sent_whole_through_any_stage() {
             let sent = block_on(async {
                 let mut writer = FrameWriter::new(&mut wire[..], vec![0; stage]);
                 writer.start_frame(Status::ZERO, 2).await.unwrap();
-                let sent = send_file(&mut writer, b"f", &data[..]).await.unwrap();
+                // Lent, as it may be.
+                let sent = send_file(&mut writer, b"f", &mut &data[..]).await.unwrap();
                 send_file(&mut writer, b"", SeekSource::new(Stream::new(&data))).await.unwrap();
                 writer.start_message(0).await.unwrap();
                 writer.push().await.unwrap();
@@ -237,6 +241,8 @@ fn a_source_that_shrinks_or_fails_leaves_the_frame_open() {
     assert_eq!(fails(Some(3), 10, 4).0, SendFileError::Source(ErrorKind::Other));
     assert_eq!(fails(None, 13, 4), (SendFileError::Shrunk { missing: 3 }, missing(3)));
     assert_eq!(fails(None, 10, 0), (SendFileError::NoStage, missing(10)));
+    let said = SendFileError::<ErrorKind, ErrorKind>::Shrunk { missing: 3 }.to_string();
+    assert_eq!(said, "the file ended 3 bytes too early");
 }
 
 #[test]
