@@ -516,11 +516,16 @@ fn an_encode_buffer_hands_out_what_it_staged_before_it_takes_more() {
     assert!(buffer.stage(&mut piece));
     assert_eq!(buffer.pending(piece).as_ptr(), piece.as_ptr());
     buffer.advance(1, &mut piece);
-    assert_eq!(piece, b"fgh");
-    // Shorter than it: staged.
+    // Shorter than the stage, and begun: it goes to its end as it began.
+    assert!(buffer.stage(&mut piece));
+    assert_eq!((piece, buffer.pending(piece)), (&b"fgh"[..], &b"fgh"[..]));
+    buffer.advance(3, &mut piece);
     assert!(!buffer.stage(&mut piece));
-    assert_eq!((piece, buffer.pending(b"other")), (&b""[..], &b"fgh"[..]));
-    assert_eq!(buffer.into_stage(), *b"fghd");
+    // The next one is another piece.
+    let mut piece = &b"ijk"[..];
+    assert!(!buffer.stage(&mut piece));
+    assert_eq!((piece, buffer.pending(b"other")), (&b""[..], &b"ijk"[..]));
+    assert_eq!(buffer.into_stage(), *b"ijkd");
     // Not even into free space, while it is being emptied.
     let mut buffer = EncodeBuffer::new([0; 4]);
     assert!(!buffer.stage(&mut &b"abc"[..]));

@@ -243,8 +243,8 @@ impl<R: BufRead> ReadWith for R {
 ///
 /// `B` is the staging buffer: heads and small pieces collect in it, so that a head travels with the first bytes of its
 /// payload and small frames share a segment. A piece that fits joins what is staged. Otherwise the stage is filled and
-/// written; what is left goes out from where it lies if it is at least as long as the stage, and is staged if not. With a
-/// buffer of length 0 every piece goes out by itself.
+/// written; what is left goes out from where it lies if it is at least as long as the stage, and is staged if not. A piece
+/// that has begun to go out from where it lies goes so to its end. With a buffer of length 0 every piece goes out by itself.
 ///
 /// Nothing has to leave before [`push`](Self::push) or [`flush`](Self::flush).
 ///

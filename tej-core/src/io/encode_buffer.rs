@@ -9,8 +9,9 @@ use crate::{EncodeError, Encoder, MIN_FRAME_LEN, Status};
 ///
 /// Heads and small pieces of payload collect in the staging buffer `B`, so that a head travels with the first bytes of
 /// its payload and small frames share a segment. A piece that fits joins what is staged. Otherwise the stage is filled
-/// and written; what is left goes out from where it lies if it is at least as long as the stage, and is staged if not.
-/// With a buffer of length 0 every piece goes out by itself.
+/// and written; what is left goes out from where it lies if it is at least as long as the stage, and is staged if not. A
+/// piece that has begun to go out from where it lies goes so to its end: a transport that takes a part of it has no room,
+/// and the copy of the rest would gain nothing. With a buffer of length 0 every piece goes out by itself.
 ///
 /// To write a piece, go on while [`stage`](Self::stage) says so; to push what is staged, go on while anything is
 /// [`pending`](Self::pending). Payload that is streamed is announced to the encoder first
@@ -69,13 +70,22 @@ pub struct EncodeBuffer<B> {
     staged: usize,
     taken: usize,
     encoder: Encoder,
+    /// The transport has taken a part of the piece from where it lies: the rest goes the same way.
+    is_piece_begun: bool,
     interrupted: bool,
 }
 
 impl<B: AsRef<[u8]> + AsMut<[u8]>> EncodeBuffer<B> {
     /// Empty, between two frames.
     pub const fn new(stage: B) -> Self {
-        Self { stage, staged: 0, taken: 0, encoder: Encoder::new(), interrupted: false }
+        Self {
+            stage,
+            staged: 0,
+            taken: 0,
+            encoder: Encoder::new(),
+            is_piece_begun: false,
+            interrupted: false,
+        }
     }
 
     /// The books: what was announced. Whether its bytes have left is another matter.
@@ -116,7 +126,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> EncodeBuffer<B> {
             return true;
         }
         let capacity = self.stage.as_ref().len();
-        if self.staged == 0 && piece.len() >= capacity {
+        if self.staged == 0 && (piece.len() >= capacity || self.is_piece_begun) {
             return !piece.is_empty();
         }
         let space = self.stage.as_mut().get_mut(self.staged..).unwrap_or_default();
@@ -185,6 +195,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> EncodeBuffer<B> {
     pub fn advance(&mut self, n: usize, piece: &mut &[u8]) {
         if self.staged == 0 {
             *piece = piece.get(n..).unwrap_or_default();
+            self.is_piece_begun = !piece.is_empty();
             return;
         }
         self.taken = self.taken.saturating_add(n);
