@@ -34,11 +34,19 @@ pub struct Buffers<
     const STAGE: usize = 1460,
     const NAME: usize = 255,
 > {
-    pub(crate) rx: [u8; RX],
-    pub(crate) tx: [u8; TX],
-    pub(crate) read: [u8; READ],
-    pub(crate) stage: [u8; STAGE],
+    pub(crate) rx: Words<RX>,
+    pub(crate) tx: Words<TX>,
+    pub(crate) read: Words<READ>,
+    pub(crate) stage: Words<STAGE>,
     pub(crate) name: [u8; NAME],
+}
+
+/// Bytes that begin where a word does: how fast they are copied must not depend on what else a program has in its memory.
+#[repr(align(4))]
+pub(crate) struct Words<const N: usize>(pub(crate) [u8; N]);
+
+impl<const N: usize> Words<N> {
+    const ZERO: Self = Self([0; N]);
 }
 
 impl<const RX: usize, const TX: usize, const READ: usize, const STAGE: usize, const NAME: usize>
@@ -47,7 +55,7 @@ impl<const RX: usize, const TX: usize, const READ: usize, const STAGE: usize, co
     /// Zeroed buffers. A size of 0 for anything but `READ` and `NAME` does not compile.
     pub const fn new() -> Self {
         const { assert!(RX > 0 && TX > 0 && STAGE > 0, "only READ and NAME may have a length of 0") };
-        Self { rx: [0; RX], tx: [0; TX], read: [0; READ], stage: [0; STAGE], name: [0; NAME] }
+        Self { rx: Words::ZERO, tx: Words::ZERO, read: Words::ZERO, stage: Words::ZERO, name: [0; NAME] }
     }
 }
 

@@ -33,13 +33,13 @@ impl<'d> Link<'d> {
         buffers: &'d mut Buffers<RX, TX, READ, STAGE, NAME>,
         config: Config,
     ) -> Self {
-        let mut socket = TcpSocket::new(stack, &mut buffers.rx, &mut buffers.tx);
+        let mut socket = TcpSocket::new(stack, &mut buffers.rx.0, &mut buffers.tx.0);
         // Small frames go at once; `FrameWriter` collects what belongs together.
         socket.set_nagle_enabled(false);
         Self {
             socket: RefCell::new(socket),
-            read: &mut buffers.read,
-            stage: &mut buffers.stage,
+            read: &mut buffers.read.0,
+            stage: &mut buffers.stage.0,
             name: &mut buffers.name,
             settings: config.into(),
         }

@@ -7,6 +7,10 @@ use rustc_demangle::demangle;
 /// Fails where a program, which has its symbols, has an allocator, or code that needs one.
 pub(crate) fn refuse(elf: &[u8]) -> Result<()> {
     let program = object::File::parse(elf).context("no ELF file")?;
+    ensure!(
+        program.symbols().next().is_some(),
+        "its symbols are stripped, and without them an allocator is not seen"
+    );
     let traces = traces(program.symbols().filter_map(|symbol| symbol.name().ok()));
     ensure!(traces.is_empty(), "an allocator is linked: {}", traces.join(", "));
     Ok(())
@@ -86,6 +90,11 @@ mod tests {
     #[test]
     fn a_program_that_cannot_be_looked_into_is_refused() {
         assert!(refuse(b"#!/bin/sh\n").is_err());
+        // The head of an ELF file for an Arm processor, and nothing behind it.
+        let mut stripped = [0; 52];
+        stripped[..7].copy_from_slice(b"\x7fELF\x01\x01\x01");
+        (stripped[16], stripped[18], stripped[20], stripped[40]) = (2, 40, 1, 52);
+        assert!(refuse(&stripped).unwrap_err().to_string().starts_with("its symbols are stripped"));
         let this = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         assert!(refuse(&this).unwrap_err().to_string().starts_with("an allocator is linked: "));
     }

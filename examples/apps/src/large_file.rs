@@ -1,5 +1,6 @@
-//! A file that no number of 32 bits can count passes through everything that counts bytes: the readers and the writer of
-//! tej-core, and tej-files. There is no peer: a transport makes up the frame, and has nothing in its file.
+//! A file that no number of 32 bits can count passes through what counts bytes: the async reader and writer of tej-core, whose
+//! buffers, decoder and encoder are also those of the blocking ones, and tej-files. There is no peer: a transport makes up the
+//! frame, and has nothing in its file.
 
 use core::convert::Infallible;
 use core::fmt;

@@ -3,7 +3,7 @@
 //! | status of a request | what is in it | answer |
 //! |---|---|---|
 //! | [`DOWN`] | a file, thrown away | an empty frame |
-//! | [`UP`] | a message of four bytes, the most significant first | a file of so many bytes |
+//! | [`UP`] | a message of four bytes, the most significant first, and one | a file of so many bytes, whose name has as many bytes as the last one says |
 //! | [`ECHO`] | a message of 32 bytes | the same message |
 //! | [`BUSY`] | | a message: [`busy`], four bytes |
 
@@ -13,7 +13,7 @@ use tej_core::{Event, Status};
 use tej_embassy::{Config, Connection, Error, Listener, Sender};
 
 use crate::idle::busy;
-use crate::{PAYLOAD, RING};
+use crate::{PAYLOAD, PIECE, RING};
 
 const DOWN: u8 = 10;
 const UP: u8 = 11;
@@ -26,9 +26,12 @@ pub(crate) type Buffers<const READ: usize> = tej_embassy::Buffers<RING, RING, RE
 /// Bytes that a socket's state takes beside these.
 pub(crate) const STATE: usize = size_of::<Listener<'_>>() + size_of::<Connection<'_, '_>>();
 
+/// A client is silent while another one is measured.
+const CONFIG: Config = Config { idle_timeout: None, ..Config::DEFAULT };
+
 /// Serves one client after the other, whose files lie in the socket's ring.
 pub(crate) async fn serve_lent(stack: Stack<'static>, port: u16, buffers: &'static mut Buffers<0>) -> ! {
-    let mut listener = Listener::new(stack, port, buffers, Config::DEFAULT);
+    let mut listener = Listener::new(stack, port, buffers, CONFIG);
     loop {
         let mut connection = listener.accept().await;
         let _ = answer_lent(&mut connection).await;
@@ -42,7 +45,7 @@ pub(crate) async fn serve_copied<const READ: usize>(
     port: u16,
     buffers: &'static mut Buffers<READ>,
 ) -> ! {
-    let mut listener = Listener::new(stack, port, buffers, Config::DEFAULT);
+    let mut listener = Listener::new(stack, port, buffers, CONFIG);
     loop {
         let mut connection = listener.accept().await;
         let _ = answer_copied(&mut connection).await;
@@ -105,12 +108,12 @@ impl Request {
     async fn answer(&self, sender: &mut Sender<'_, '_>) -> Result<(), WriteError<Error>> {
         match self.status {
             UP => {
-                let [a, b, c, d, ..] = self.message;
+                let [a, b, c, d, name, ..] = self.message;
                 let mut left = u32::from_be_bytes([a, b, c, d]) as usize;
                 sender.start_frame(Status::ZERO, 1).await?;
-                sender.start_file(b"up", left as u64).await?;
+                sender.start_file(&PAYLOAD.0[..usize::from(name)], left as u64).await?;
                 while left > 0 {
-                    let piece = &PAYLOAD[..left.min(PAYLOAD.len())];
+                    let piece = &PAYLOAD.0[..left.min(PIECE)];
                     sender.write_payload(piece).await?;
                     left -= piece.len();
                 }

@@ -8,7 +8,7 @@ use crate::{figure, pair};
 
 pub(crate) fn print() {
     for (ring, ram, run) in RINGS {
-        figure(&format!("ram/buffers/{ring}"), ram);
+        figure(&format!("buffers/ram/buffers/{ring}"), ram);
         for way in [Way::ToPeer, Way::FromPeer] {
             for millis in ROUND_TRIPS {
                 let rate = run(way, Duration::from_millis(millis));

@@ -102,7 +102,7 @@ fn memory(types: &[(String, u64)]) -> Result<Vec<Figure>> {
         ("connection", bytes("connection")?),
         ("socket", socket),
     ];
-    Ok(parts.map(|(name, bytes)| Figure::lower(format!("ram/{name}"), real(bytes), "B")).into())
+    Ok(parts.map(|(name, bytes)| Figure::lower(format!("buffers/ram/{name}"), real(bytes), "B")).into())
 }
 
 /// A line of the simulation: `rate/to_peer/4096/10ms`, a tab, `329.9`.
@@ -144,9 +144,10 @@ fn tables(figures: &[Figure]) -> Result<Vec<Lines>> {
             }
             Ok(Lines { what, heads, lines })
         };
-    let mut rates = table(RATES, &RATE_HEADS, sizes(figures, "ram/buffers"), &RATE_ROWS)?;
-    let beside =
-        of("ram/listener".to_owned())? + of("ram/connection".to_owned())? + of("ram/socket".to_owned())?;
+    let mut rates = table(RATES, &RATE_HEADS, sizes(figures, "buffers/ram/buffers"), &RATE_ROWS)?;
+    let beside = of("buffers/ram/listener".to_owned())?
+        + of("buffers/ram/connection".to_owned())?
+        + of("buffers/ram/socket".to_owned())?;
     for line in &mut rates.lines {
         let buffers: f64 = line[1].parse()?;
         line.insert(2, (buffers + beside).to_string());
@@ -203,7 +204,7 @@ const RATES: &str = "The rings: bytes of RAM, and KiB/s to the peer and from it,
 const RATE_HEADS: [&str; 9] =
     ["RX, TX", "Buffers", "in all", "to: 1 ms", "10 ms", "50 ms", "from: 1 ms", "10 ms", "50 ms"];
 const RATE_ROWS: [&str; 7] = [
-    "ram/buffers/SIZE",
+    "buffers/ram/buffers/SIZE",
     "rate/to_peer/SIZE/1ms",
     "rate/to_peer/SIZE/10ms",
     "rate/to_peer/SIZE/50ms",
@@ -221,10 +222,10 @@ const PIECES: &str = "The read buffer: pieces of a file of 64 KiB";
 
 const MEMORY: &str = "What a socket takes beside its buffers, on a Cortex-M3";
 const MEMORY_ROWS: [(&str, &str); 4] = [
-    ("ram/listener", "`Listener`"),
-    ("ram/dialer", "`Dialer`"),
-    ("ram/connection", "`Connection`"),
-    ("ram/socket", "one more in `StackResources`"),
+    ("buffers/ram/listener", "`Listener`"),
+    ("buffers/ram/dialer", "`Dialer`"),
+    ("buffers/ram/connection", "`Connection`"),
+    ("buffers/ram/socket", "one more in `StackResources`"),
 ];
 
 const HEAD: &str = "\

@@ -1,5 +1,5 @@
 //! Firmware for QEMU's `mps2-an385` that has no network: on a processor of 32 bits, a file of more than 4 GiB passes through
-//! everything that counts bytes, and the stack is no deeper for it.
+//! what counts bytes in tej-core and tej-files, and the stack is no deeper for it.
 #![no_std]
 #![no_main]
 
@@ -31,8 +31,9 @@ fn main() -> ! {
     semihosting::exit(true)
 }
 
-/// The first is as long as a buffer; the others are no multiples of one.
-const SIZES: [u64; 3] = [PIECE as u64, (1 << 32) - 1, (1 << 32) + 4321];
+/// The first is as long as a buffer; the others are those about which a number of 32 bits is wrong: 0 is what it has of the
+/// second last, and of what is left of the last one at some time.
+const SIZES: [u64; 4] = [PIECE as u64, (1 << 32) - 1, 1 << 32, (1 << 32) + 1];
 
 /// Bytes of the longest piece.
 const PIECE: usize = 32 * 1024;
