@@ -68,6 +68,7 @@ enum Fault {
 }
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
+    let _lock = workspace.lock_demo()?;
     let screen = Screen::new(options.verbose);
     let board = options.board;
     screen.headline(&format!("tej demo: a {} and a desktop", board.processor));

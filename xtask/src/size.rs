@@ -93,6 +93,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
             made_of = programs.made_of()?;
         }
     }
+    let _lock = workspace.lock_demo()?;
     let of_boards = boards::measure(workspace, &tools, &boards, &screen)?;
     figure::print(&[&figures[..], &of_boards.figures].concat(), options.json)?;
     if everything {

@@ -66,6 +66,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         }
         return Ok(ExitCode::SUCCESS);
     }
+    let _lock = workspace.lock_demo()?;
     let steps: Vec<_> = STEPS
         .iter()
         .filter(|step| options.only.is_empty() || options.only.iter().any(|name| name == step.name))

@@ -2,12 +2,12 @@
 
 use std::{
     env,
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     path::{Path, PathBuf},
     process::Command,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 /// The checkout this task runs in.
@@ -69,6 +69,23 @@ impl Workspace {
         self.target.join("demo")
     }
 
+    /// Keeps others out of [`demo`](Self::demo) for as long as the result lives.
+    ///
+    /// # Errors
+    ///
+    /// Somebody is there already.
+    pub(crate) fn lock_demo(&self) -> Result<File> {
+        let lock = create(&self.demo().join("lock"))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(lock),
+            Err(TryLockError::WouldBlock) => bail!(
+                "another `cargo xtask demo`, `test` or `size` is at work in {}: wait for it, or set CARGO_TARGET_DIR",
+                self.demo().display()
+            ),
+            Err(TryLockError::Error(error)) => Err(error).context("cannot lock the demo's folder"),
+        }
+    }
+
     /// The virtual environment with the Python original.
     pub(crate) fn python(&self) -> PathBuf {
         self.target.join("python")
@@ -107,6 +124,16 @@ impl Workspace {
     /// The host's cargo, the very one that runs this task, in the workspace's root.
     pub(crate) fn cargo(&self) -> Command {
         let mut command = cargo();
+        // What the cargo that runs us says of this package is not for others: build scripts that look at it would run again,
+        // and what depends on them be compiled again, whenever we are started in another way.
+        for (variable, _) in env::vars_os() {
+            let is_ours = variable
+                .to_str()
+                .is_some_and(|name| OF_A_PACKAGE.iter().any(|begin| name.starts_with(begin)));
+            if is_ours {
+                command.env_remove(variable);
+            }
+        }
         command.current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target);
         command
     }
@@ -188,6 +215,9 @@ pub(crate) fn create(path: &Path) -> Result<File> {
         .and_then(|()| File::create(path))
         .with_context(|| format!("cannot write {}", path.display()))
 }
+
+/// How the variables begin that cargo sets for the program that it runs.
+const OF_A_PACKAGE: [&str; 3] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_PRIMARY_PACKAGE"];
 
 fn cargo() -> Command {
     Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
