@@ -445,6 +445,26 @@ fn a_decode_buffer_is_never_fuller_than_it_is_long() {
 }
 
 #[test]
+fn what_a_decode_buffer_discards_is_not_decoded() {
+    let wire = frame(0, &[], b"").wire();
+    let mut buffer = DecodeBuffer::new([0; 27], Decoder::new([0; 0], &Limits::DEFAULT));
+    buffer.space()[..18].copy_from_slice(&wire);
+    buffer.space()[18..].copy_from_slice(b"left over");
+    buffer.filled(27);
+    let mut last = None;
+    while !buffer.decoder().is_between_frames() || last.is_none() {
+        last = buffer.poll().unwrap();
+    }
+    assert_eq!((buffer.discard(), buffer.discard()), (9, 0));
+    assert_eq!((buffer.poll(), buffer.decoder().offset()), (Ok(None), 18));
+    // The next frame is understood.
+    buffer.space()[..18].copy_from_slice(&wire);
+    buffer.filled(18);
+    let span = buffer.poll().unwrap().unwrap();
+    assert!(matches!(buffer.resolve(span), Event::FrameStart(_)));
+}
+
+#[test]
 fn a_decode_buffer_can_grow_and_gives_its_bytes_back() {
     let wire = frame(0, &[(b"name", b"data")], b"message").wire();
     let mut buffer = DecodeBuffer::new(vec![0; 4], decoder(&reference::Limits::WIDEST));

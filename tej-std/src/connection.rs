@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use crate::idle::{Activity, IdleRead, IdleWrite};
 use crate::transfer::Socket;
-use crate::{Config, Event, Limits, Place, ReceiveError, SendError, Status};
+use crate::{Config, DiscardError, Event, Limits, Place, ReceiveError, SendError, Status};
 
 /// A connection to a peer: a [`Receiver`] and a [`Sender`] that work independently of each other.
 ///
@@ -112,29 +112,35 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
         Ok(span.map(|span| self.resolve(span)))
     }
 
-    /// Throws away what comes, until nothing has come for `gap`, and returns how many bytes that were.
+    /// Throws away what was read ahead and what comes, until nothing has come for `gap`, and returns how many bytes that were.
+    /// [`offset`](Self::offset) does not count them.
     ///
-    /// For a line that has no connections, such as a UART, before the first frame of either side: what comes then is the rest
-    /// of something that was not for us. If nothing is sent meanwhile, a peer that reads through tej-core's `io::IdleGap` has
-    /// forgotten half a frame by then; its gap is to be shorter than this one.
+    /// For a line that has no connections, such as a UART, before the first frame of either side, or between two: what comes
+    /// then is the rest of something that was not for us. After an error, or inside a frame, this receiver is of no use any
+    /// more: call this on a new connection over the line. If nothing is sent meanwhile, a peer that reads through tej-core's
+    /// `io::IdleGap` has forgotten half a frame by then; its gap is to be shorter than this one.
     ///
     /// The timeouts do not count here, and for a line that is never silent this waits for ever.
     ///
     /// # Errors
     ///
-    /// The transport failed, or has ended ([`UnexpectedEof`](io::ErrorKind::UnexpectedEof)).
+    /// [`DiscardError::InsideFrame`] unless it is [between two frames](Self::is_between_frames); nothing is thrown away.
+    /// [`DiscardError::Io`]: the transport failed, or has ended ([`UnexpectedEof`](io::ErrorKind::UnexpectedEof)).
     ///
     /// # Cancel safety
     ///
     /// A dropped future has thrown away what had come.
-    pub async fn discard_until_silent(&mut self, gap: Duration) -> io::Result<u64> {
-        let mut discarded = 0;
+    pub async fn discard_until_silent(&mut self, gap: Duration) -> Result<u64, DiscardError> {
+        if !self.is_between_frames() {
+            return Err(DiscardError::InsideFrame { offset: self.offset() });
+        }
+        let mut discarded = self.buffer.discard() as u64;
         loop {
             let mut some = [0; FIRST_BUFFER];
             match timeout(gap, self.read.transport().read(&mut some)).await {
                 Err(_) => return Ok(discarded),
-                Ok(Ok(0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(n) => discarded += n? as u64,
+                Ok(Ok(0)) => return Err(DiscardError::Io(io::ErrorKind::UnexpectedEof.into())),
+                Ok(n) => discarded += n.map_err(DiscardError::Io)? as u64,
             }
         }
     }

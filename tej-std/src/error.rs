@@ -1,4 +1,4 @@
-//! Why receiving or sending failed.
+//! Why receiving, waiting for silence or sending failed.
 
 use std::fmt;
 use std::io;
@@ -72,6 +72,43 @@ impl std::error::Error for ReceiveError {
         match self {
             Self::Decode(error) => Some(error),
             Self::Timeout | Self::FrameTimeout | Self::TooSlow => None,
+            Self::Io(error) => Some(error),
+        }
+    }
+}
+
+/// Why a line could not be waited for until it was silent.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum DiscardError {
+    /// What came before ends inside a frame, or is faulty, so that what comes after the silence would be misunderstood. A
+    /// new connection over the line begins afresh.
+    InsideFrame {
+        /// Bytes of the stream that were decoded.
+        offset: u64,
+    },
+    /// The transport failed or ended.
+    Io(io::Error),
+}
+
+impl fmt::Display for DiscardError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InsideFrame { offset } => {
+                write!(
+                    f,
+                    "the stream is inside a frame, or faulty, after {offset} bytes: it needs a new connection"
+                )
+            }
+            Self::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for DiscardError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::InsideFrame { .. } => None,
             Self::Io(error) => Some(error),
         }
     }

@@ -24,7 +24,7 @@ pub use admission::{Admission, Cap, Place};
 pub use client::{Backoff, Client};
 pub use config::{Config, MinRate, Timeouts};
 pub use connection::{Connection, Receiver, Sender};
-pub use error::{ReceiveError, SendError};
+pub use error::{DiscardError, ReceiveError, SendError};
 pub use frame::{IncomingFile, IncomingFrame};
 pub use outgoing::{IntoBytes, NotRegular, OutgoingFrame, open_regular};
 pub use server::{Server, Trouble, connect};

@@ -3,8 +3,8 @@
 //! A line has no connections: it does not say when the peer begins, ends or is gone. What is on it when it is opened may be
 //! the middle of something, so let the peer begin after us, or be ready for a first error and open the line again. A device
 //! that reads through tej-core's `io::IdleGap` forgets half a frame when it hears nothing for the gap, a second say: after an
-//! error or a frame that was broken off, stay silent for longer than that before the next one
-//! ([`Receiver::discard_until_silent`](crate::Receiver::discard_until_silent)). Set
+//! error or a frame that was broken off, which end the connection, stay silent for longer than that on a new connection over
+//! the line, before its first frame ([`Receiver::discard_until_silent`](crate::Receiver::discard_until_silent)). Set
 //! [`Timeouts::idle`](crate::Timeouts::idle), with pings from the peer, to notice that it is gone.
 
 use std::io;

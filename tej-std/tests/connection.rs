@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tej_std::{
-    Config, Connection, DecodeErrorKind, Event, Limits, MinRate, ReceiveError, Receiver, SendError, Sender,
-    Server, Status, Timeouts, connect,
+    Config, Connection, DecodeErrorKind, DiscardError, Event, Limits, MinRate, ReceiveError, Receiver,
+    SendError, Sender, Server, Status, Timeouts, connect,
 };
 use tokio::io::{
     AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, ReadHalf, WriteHalf, duplex,
@@ -70,7 +70,7 @@ async fn what_comes_before_a_line_is_silent_is_thrown_away_and_costs_the_peer_no
         }
         // One second of silence, and then as long as the timeout allows.
         sleep(Duration::from_millis(2900)).await;
-        peer.write_all(b"\x80\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x02hi").await.unwrap();
+        peer.write_all(MESSAGE).await.unwrap();
         drop(peer);
     };
     let receive = async {
@@ -78,9 +78,35 @@ async fn what_comes_before_a_line_is_silent_is_thrown_away_and_costs_the_peer_no
         assert_eq!(begun.elapsed(), Duration::from_millis(3700));
         assert_eq!(drain(&mut receiver).await.unwrap(), (vec![], vec![b"hi".to_vec()]));
         let ended = receiver.discard_until_silent(Duration::from_secs(1)).await.unwrap_err();
-        assert_eq!(ended.kind(), io::ErrorKind::UnexpectedEof);
+        assert!(matches!(ended, DiscardError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof));
     };
     tokio::join!(line, receive);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_read_ahead_of_a_silence_is_thrown_away_too() {
+    let (ours, mut peer) = duplex(64);
+    let (mut receiver, _sender) = over(ours, &patient(60));
+    peer.write_all(&[MESSAGE, b"left over"].concat()).await.unwrap();
+    while receiver.next().await.unwrap() != Some(Event::FrameEnd) {}
+    assert_eq!(receiver.discard_until_silent(Duration::from_secs(1)).await.unwrap(), 9);
+    assert_eq!(receiver.discard_until_silent(Duration::from_secs(1)).await.unwrap(), 0);
+    assert_eq!(receiver.offset(), MESSAGE.len() as u64);
+    peer.write_all(MESSAGE).await.unwrap();
+    drop(peer);
+    assert_eq!(drain(&mut receiver).await.unwrap(), (vec![], vec![b"hi".to_vec()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_silence_is_waited_for_inside_a_frame_or_after_a_fault() {
+    for (wire, decoded) in [(&MESSAGE[..19], 19), (b"left over", 1)] {
+        let (ours, mut peer) = duplex(64);
+        let (mut receiver, _sender) = over(ours, &patient(1));
+        peer.write_all(wire).await.unwrap();
+        while receiver.next().await.is_ok() {}
+        let refused = receiver.discard_until_silent(Duration::from_secs(1)).await.unwrap_err();
+        assert!(matches!(refused, DiscardError::InsideFrame { offset } if offset == decoded), "{refused:?}");
+    }
 }
 
 #[tokio::test]
@@ -732,3 +758,6 @@ async fn a_read_that_waits_beside_a_send_is_left_alone() {
     // The timers of the sending side are in the same task.
     assert!(polls.load(Ordering::Relaxed) < 10, "{polls:?}");
 }
+
+/// A frame without files.
+const MESSAGE: &[u8] = b"\x80\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x02hi";

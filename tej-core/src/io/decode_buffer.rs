@@ -110,6 +110,16 @@ where
         self.end = n.min(self.bytes.as_ref().len());
     }
 
+    /// Throws away what was read and not decoded, and returns how many bytes that were. They are not counted as decoded.
+    ///
+    /// For a line that has no connections, where what was read may belong to nobody; between two frames, or what comes next
+    /// is taken for what was thrown away.
+    pub fn discard(&mut self) -> usize {
+        let discarded = self.end.saturating_sub(self.start);
+        self.start = self.end;
+        discarded
+    }
+
     /// The name of the current file, from the event of its start until the event of its end was found; for a caller that
     /// could not keep the first.
     ///

@@ -136,6 +136,7 @@ fn decode_buffer() {
     seen(DecodeBuffer::poll_lent(hidden(buffer), bytes(), |event| seen(event)));
     seen(DecodeBuffer::space(hidden(buffer)));
     DecodeBuffer::filled(hidden(buffer), any(0));
+    seen(DecodeBuffer::discard(hidden(buffer)));
     seen(DecodeBuffer::frame(hidden(buffer)));
     seen(DecodeBuffer::payload_unread(hidden(buffer)));
     seen(DecodeBuffer::file_name(hidden(buffer)));

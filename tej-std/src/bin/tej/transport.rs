@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tej_std::tls::{Acceptor, Connector, HandshakeError, TlsConnection};
-use tej_std::{Config, Connection, Place, Receiver, Server};
+use tej_std::{Config, Connection, DiscardError, Place, Receiver, Server};
 use tokio::io::AsyncRead;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -67,10 +67,11 @@ pub(crate) async fn await_silence<R: AsyncRead + Unpin>(
                 .await;
             Ok(())
         }
-        Ok(Err(error)) if error.kind() == ErrorKind::UnexpectedEof => {
+        Ok(Err(DiscardError::Io(error))) if error.kind() == ErrorKind::UnexpectedEof => {
             Err(Failure::closed("the peer closed the connection before the line was silent"))
         }
-        Ok(Err(error)) => Err(Failure::io("the line", &error)),
+        Ok(Err(DiscardError::Io(error))) => Err(Failure::io("the line", &error)),
+        Ok(Err(error)) => Err(Failure::new("io", format!("internal error: {error}"))),
         Err(_) => {
             let (gap, limit) = (gap.as_secs_f64(), limit.as_secs_f64());
             let what = format!("the line was never silent for {gap} s (--line-gap) within {limit} s");
