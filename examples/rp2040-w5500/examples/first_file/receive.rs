@@ -13,14 +13,15 @@ pub(crate) async fn receive(stack: Stack<'static>) -> ! {
     loop {
         let mut connection = listener.accept().await;
         let (receiver, sender) = connection.split();
-        let mut bytes = 0;
+        let mut bytes = 0_u64;
         while let Ok(Some(event)) = receiver.next().await {
             match event {
-                Event::FileData(piece) => bytes += piece.len(), // to flash with it, to a display, to a pump
+                Event::FileData(piece) => bytes += piece.len() as u64, // to flash, to a display
                 Event::FrameEnd => {
                     let mut text = heapless::String::<32>::new();
                     let _ = write!(text, "{bytes} bytes");
                     let _ = sender.send_message(Status::ZERO, text.as_bytes()).await;
+                    bytes = 0;
                 }
                 _ => {}
             }
