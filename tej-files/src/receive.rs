@@ -24,8 +24,10 @@ impl<S: LendingSink> Store<S> {
     /// once. `None` is the end of the stream between two frames.
     ///
     /// The bytes of a file are read from the transport into the sink's own memory: they are copied once, and `reader` needs no
-    /// buffer, which may have a length of 0. All other events are `look`'s, which makes of them what is returned; it is called
-    /// once for each, and cannot wait.
+    /// buffer, which may have a length of 0. All other events are `look`'s, which makes of them what is returned. It sees
+    /// [`Event::FileStart`], too, before the sink does, to remember the name and the size, say; what it makes of that one is
+    /// dropped. It is called once for each, cannot wait, and runs while the transport lends: it may use nothing that the
+    /// transport has borrowed meanwhile, which over tej-embassy is the network stack.
     ///
     /// `reader` is the same one from call to call, up to [`abandon`](Self::abandon). What it has read ahead is taken first, and
     /// whoever calls its `next` gives the event to [`take`](Self::take).
@@ -60,8 +62,9 @@ impl<S: LendingSink> Store<S> {
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped while it waits for the transport loses nothing. One that is dropped while it waits for the
-    /// sink cuts the file, and the next call has it abandoned and says [`Outcome::Interrupted`].
+    /// A future that is dropped while it waits for the transport loses nothing, if dropping the transport's `read` loses
+    /// nothing. One that is dropped while it waits for the sink cuts the file, and the next call has it abandoned and says
+    /// [`Outcome::Interrupted`].
     pub async fn receive<R, B, N, L, T>(
         &mut self,
         reader: &mut FrameReader<R, B, N, L>,
@@ -84,7 +87,10 @@ impl<S: LendingSink> Store<S> {
                 continue;
             }
             let part = reader.next_with(|event| match event {
-                Event::FileStart { size, .. } => Part::Start(size),
+                Event::FileStart { size, .. } => {
+                    look(event);
+                    Part::Start(size)
+                }
                 Event::FileData(_) => Part::Skipped,
                 Event::FileEnd => Part::End,
                 other => Part::Other(look(other)),
@@ -154,8 +160,9 @@ impl<S: LendingSink> Store<S> {
         // In one step with the read: nothing waits between them.
         let n = n.min(len);
         if reader.advance_payload(n as u64).is_ok() {
-            self.sink.commit(n);
-            self.missing = self.missing.saturating_sub(n as u64);
+            // What the sink says that it has taken: if that is less, the end of the file finds bytes missing.
+            let taken = self.sink.commit(n).len();
+            self.missing = self.missing.saturating_sub(taken as u64);
         }
         Ok(None)
     }

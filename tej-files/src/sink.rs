@@ -44,8 +44,8 @@ pub trait FileSink {
 /// and [`commit`](Self::commit) instead of [`write`](FileSink::write), or both in turn.
 #[allow(async_fn_in_trait, reason = "as in embedded_io_async: executors of devices do not ask for `Send`")]
 pub trait LendingSink: FileSink {
-    /// Room for the next bytes of the file, where they are to lie: at least one byte, unless all have come. More than are
-    /// still to come is no harm.
+    /// Room for the next bytes of the file, where they are to lie: at least one byte, unless all have come, or the file ends as
+    /// [`Interrupted`](crate::Outcome::Interrupted). More than are still to come is no harm.
     ///
     /// # Errors
     ///
@@ -53,7 +53,8 @@ pub trait LendingSink: FileSink {
     async fn space(&mut self) -> Result<&mut [u8], Self::Error>;
 
     /// Takes the first `n` bytes of [`space`](Self::space) as the next bytes of the file, and lends them once more, for whoever
-    /// wants to see them. An `n` that is more than the space is taken for that.
+    /// wants to see them. An `n` that is more than the space is taken for that. If fewer than `n` come back, the others are lost,
+    /// and the file ends as [`Interrupted`](crate::Outcome::Interrupted).
     fn commit(&mut self, n: usize) -> &[u8];
 }
 

@@ -15,7 +15,7 @@ pub struct Store<S> {
     pub(crate) sink: S,
     pub(crate) state: State,
     size: u64,
-    /// Bytes of the file that the sink has not been given.
+    /// Bytes of the file that the sink has not taken.
     pub(crate) missing: u64,
 }
 
@@ -32,7 +32,8 @@ pub enum Outcome<E> {
     Refused(Refusal),
     /// The sink could not store it.
     Failed(E),
-    /// A future of [`Store::take`] or [`Store::receive`] was dropped before the sink was done with it.
+    /// The sink has not got all of it: a future of [`Store::take`] or [`Store::receive`] was dropped before the sink was done
+    /// with it, or a sink that lends has lent nothing, or has taken less than was read into what it lent.
     Interrupted,
 }
 

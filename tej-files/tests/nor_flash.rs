@@ -296,8 +296,9 @@ fn a_stream_that_ends_or_fails_in_mid_file_leaves_a_file_to_abandon() {
 }
 
 #[test]
-fn a_sink_that_lends_nothing_costs_its_file_alone() {
-    struct Stingy;
+fn a_sink_that_lends_nothing_or_takes_too_little_costs_its_file_alone() {
+    /// Lends some bytes, and takes the first half.
+    struct Stingy(Vec<u8>);
     impl FileSink for Stingy {
         type Error = ();
         async fn start(&mut self, _: &[u8], _: u64) -> Result<(), StartError<()>> {
@@ -313,21 +314,23 @@ fn a_sink_that_lends_nothing_costs_its_file_alone() {
     }
     impl LendingSink for Stingy {
         async fn space(&mut self) -> Result<&mut [u8], ()> {
-            Ok(&mut [])
+            Ok(&mut self.0)
         }
-        fn commit(&mut self, _: usize) -> &[u8] {
-            &[]
+        fn commit(&mut self, n: usize) -> &[u8] {
+            &self.0[..n / 2]
         }
     }
     let wire = wire(&[&data(5), &[]]);
-    let mut line = Line::new(&wire, 9);
-    let mut reader = FrameReader::new(&mut line, [], decoder());
-    let mut store = Store::new(Stingy);
-    let mut outcomes = vec![];
-    while let Some(received) = block_on(store.receive(&mut reader, |_| ())).unwrap() {
-        outcomes.extend(as_outcome(received));
+    for lent in 0..6 {
+        let mut line = Line::new(&wire, 9);
+        let mut reader = FrameReader::new(&mut line, [], decoder());
+        let mut store = Store::new(Stingy(vec![0; lent]));
+        let mut outcomes = vec![];
+        while let Some(received) = block_on(store.receive(&mut reader, |_| ())).unwrap() {
+            outcomes.extend(as_outcome(received));
+        }
+        assert_eq!(outcomes, [Outcome::Interrupted, Outcome::Stored { size: 0 }], "{lent} bytes are lent");
     }
-    assert_eq!(outcomes, [Outcome::Interrupted, Outcome::Stored { size: 0 }]);
 }
 
 // case 62

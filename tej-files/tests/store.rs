@@ -1,7 +1,5 @@
 //! Stores and sources over whatever sinks and streams do.
 
-use std::convert::Infallible;
-
 use embassy_futures::block_on;
 use embedded_io_async::{ErrorKind, ErrorType, Read, Seek, SeekFrom, Write};
 use tej_core::io::{FrameReader, FrameWriter, WriteError};
@@ -60,55 +58,40 @@ fn each_file_has_one_outcome_and_the_connection_goes_on() {
 
 #[test]
 fn files_are_read_into_memory_up_to_the_last_byte_with_their_names() {
-    /// Memory that remembers the names.
-    struct Named<'b>(RamSink<'b>, Vec<Vec<u8>>);
-    impl FileSink for Named<'_> {
-        type Error = Infallible;
-        async fn start(&mut self, name: &[u8], size: u64) -> Result<(), StartError<Infallible>> {
-            self.1.push(name.to_vec());
-            self.0.start(name, size).await
-        }
-        async fn write(&mut self, bytes: &[u8]) -> Result<(), Infallible> {
-            self.0.write(bytes).await
-        }
-        async fn finish(&mut self) -> Result<(), Infallible> {
-            self.0.finish().await
-        }
-        async fn abandon(&mut self) {
-            self.0.abandon().await;
-        }
-    }
-    impl LendingSink for Named<'_> {
-        async fn space(&mut self) -> Result<&mut [u8], Infallible> {
-            self.0.space().await
-        }
-        fn commit(&mut self, n: usize) -> &[u8] {
-            self.0.commit(n)
-        }
-    }
     let mut memory = [0; 8];
     let wire = wire(&[(b"a", b"0123"), (b"too long", b"012345678"), (b"", b""), (b"full", b"abcdefgh")]);
-    let mut sink = Named(RamSink::new(&mut memory), vec![]);
+    let mut sink = RamSink::new(&mut memory);
     let mut store = Store::new(&mut sink);
     let mut reader = FrameReader::new(&wire[..], [], Decoder::new([0; 16], DefaultLimits));
-    let mut kept = vec![];
-    while let Some(received) = block_on(store.receive(&mut reader, |_| ())).unwrap() {
-        if let Received::File(outcome) = received {
-            kept.push((outcome, store.sink().0.file().map(<[u8]>::to_vec)));
+    let (mut kept, mut begun, mut events) = (vec![], (vec![], 0), 0);
+    loop {
+        let look = |event: Event<'_>| match event {
+            Event::FileStart { name, size } => begun = (name.to_vec(), size),
+            Event::FileData(_) | Event::FileEnd => panic!("the sink's: {event:?}"),
+            _ => {}
+        };
+        match block_on(store.receive(&mut reader, look)).unwrap() {
+            Some(Received::File(outcome)) => {
+                kept.push((begun.clone(), outcome, store.sink().file().map(<[u8]>::to_vec)));
+            }
+            Some(Received::Event(())) => events += 1,
+            None => break,
         }
     }
+    let begun = |name: &[u8], size| (name.to_vec(), size);
     let expected = [
-        (Outcome::Stored { size: 4 }, Some(b"0123".to_vec())),
-        (Outcome::Refused(Refusal::Size), Some(b"0123".to_vec())),
-        (Outcome::Stored { size: 0 }, Some(vec![])),
-        (Outcome::Stored { size: 8 }, Some(b"abcdefgh".to_vec())),
+        (begun(b"a", 4), Outcome::Stored { size: 4 }, Some(b"0123".to_vec())),
+        (begun(b"too long", 9), Outcome::Refused(Refusal::Size), Some(b"0123".to_vec())),
+        (begun(b"", 0), Outcome::Stored { size: 0 }, Some(vec![])),
+        (begun(b"full", 8), Outcome::Stored { size: 8 }, Some(b"abcdefgh".to_vec())),
     ];
     assert_eq!(kept, expected);
-    assert_eq!(sink.1, [&b"a"[..], b"too long", b"", b"full"]);
+    // The frame's start, the message's, the frame's end. Of the start of a file nothing is returned.
+    assert_eq!(events, 3);
     // There is no room left, and none is made up.
     assert_eq!(block_on(sink.space()), Ok(&mut [][..]));
     assert_eq!(sink.commit(1), b"");
-    assert_eq!(sink.0.file(), Some(&b"abcdefgh"[..]));
+    assert_eq!(sink.file(), Some(&b"abcdefgh"[..]));
 }
 
 #[test]

@@ -79,7 +79,9 @@ where
     /// pieces of payload are as long as what the transport lends, and the buffer is not used: it may have a length of 0,
     /// unless `next` is called too. What that has read ahead comes first.
     ///
-    /// `take` is called once at most. What it is given is gone afterwards, and it cannot wait: copy what is to be kept.
+    /// `take` is called once at most. What it is given is gone afterwards, and it cannot wait: copy what is to be kept. It runs
+    /// while the transport lends, and may use nothing that the transport has borrowed meanwhile: over tej-embassy the network
+    /// stack.
     ///
     /// ```
     /// use tej_core::io::FrameReader;
