@@ -650,8 +650,8 @@ const START_LIMIT: Duration = Duration::from_secs(10);
 /// Longer than what `tej` is told, so that it has the chance to say itself what it was waiting for.
 const PATIENCE: Duration = Duration::from_secs(75);
 const PATIENCE_ARGUMENT: &str = "60";
-/// Seconds: longer than the device's gap.
-const LINE_GAP: &str = "1.5";
+/// Seconds: longer than the device's gap, which is one, also where this machine or the emulated one is late.
+const LINE_GAP: &str = "2.5";
 
 #[cfg(test)]
 mod tests {

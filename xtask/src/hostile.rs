@@ -6,9 +6,10 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use crate::{
+    log::Line,
     payload,
     qemu::{self, Device},
     relay,
@@ -47,7 +48,7 @@ impl Attack {
     }
 
     /// Puts it on a device's UART, and waits for the device to log the typed error. Whoever comes next has to wait until the
-    /// device begins afresh.
+    /// device begins afresh: see [`expect_fresh`].
     pub(crate) fn run_on_line(&self, device: &mut Device) -> Result<()> {
         let before = device.log().len();
         let outcome = TcpStream::connect_timeout(&device.address(), LIMIT)
@@ -127,6 +128,21 @@ pub(crate) const ATTACKS: [Attack; 5] = [
 /// What is on a UART when something went wrong.
 pub(crate) const GARBAGE: [&Attack; 2] = [&ATTACKS[0], &ATTACKS[2]];
 
+/// Sees that a device on a line has said that it began afresh, and answered somebody after that, since its log had `from`
+/// lines.
+pub(crate) fn expect_fresh(device: &Device, from: usize) -> Result<()> {
+    if is_fresh(&device.log().since(from)) {
+        return Ok(());
+    }
+    Err(device.explain(&anyhow!("the device answered, and had not logged that it begins afresh")))
+}
+
+/// Whether the first answer came after the gap.
+fn is_fresh(lines: &[Line]) -> bool {
+    let first = |begin: &str| lines.iter().position(|line| line.text.starts_with(begin));
+    first(FRESH).zip(first(ANSWERED)).is_some_and(|(fresh, answered)| fresh < answered)
+}
+
 /// Sends a frame with the message "hi" and checks the answer.
 pub(crate) fn exchange_greetings(stream: &mut TcpStream) -> Result<()> {
     stream.write_all(&[0x80, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, b'h', b'i'])?;
@@ -156,6 +172,9 @@ fn await_close(mut stream: TcpStream) -> Result<()> {
 }
 
 const LIMIT: Duration = Duration::from_secs(20);
+/// What a device on a line logs once the line was silent after a fault.
+const FRESH: &str = "line: silent, so the stream begins afresh";
+const ANSWERED: &str = "answered a frame";
 
 #[cfg(test)]
 mod tests {
@@ -169,5 +188,18 @@ mod tests {
         assert!(!zeros.is_named_in("connection 10.0.2.2:5496: peer error: BadStartBit { offset: 0 }", 549));
         assert!(reset.is_named_in("connection 10.0.2.2:549: Read(Io(ConnectionReset))", 549));
         assert!(!reset.is_named_in("connection lost: Read(Io(ConnectionReset))", 549));
+    }
+
+    #[test]
+    fn an_answer_before_the_gap_is_not_fresh() {
+        let is_fresh = |texts: &[&str]| {
+            let line = |text: &&str| Line { at: Duration::ZERO, level: "INFO", text: (*text).to_owned() };
+            is_fresh(&texts.iter().map(line).collect::<Vec<_>>())
+        };
+        let fault = "line: peer error: Truncated";
+        assert!(is_fresh(&[fault, FRESH, ANSWERED]));
+        assert!(!is_fresh(&[fault, ANSWERED]));
+        assert!(!is_fresh(&[fault, ANSWERED, FRESH]));
+        assert!(!is_fresh(&[fault, FRESH]));
     }
 }

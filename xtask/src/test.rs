@@ -593,12 +593,16 @@ fn exchange_with(bench: &Bench<'_>, desktop: &Desktop<'_>, board: &'static Board
         Link::Serial { .. } => hostile::GARBAGE.to_vec(),
     };
     for attack in attacks {
+        let before = device.log().len();
         match board.link {
             Link::Network { .. } => attack.run(&mut device)?,
             Link::Serial { .. } => attack.run_on_line(&mut device)?,
         }
         let outcome = exchange::send(desktop, &mut device, &small, MESSAGE, false)?;
         expect_intact(&device, &outcome)?;
+        if device.is_on_a_line() {
+            hostile::expect_fresh(&device, before)?;
+        }
         last = outcome.stack;
         bench.screen.note("checked", &format!("{}: named, and the next one was served", attack.name));
     }
