@@ -111,7 +111,7 @@ fn measured(line: &str) -> Result<Figure> {
     let value = value.parse().with_context(|| format!("not a number: {line}"))?;
     Ok(match row.split('/').next() {
         Some("rate") => Figure::higher(row, value, "KiB/s"),
-        Some("ram") => Figure::lower(row, value, "B"),
+        Some("buffers") => Figure::lower(row, value, "B"),
         Some("segments") => Figure::lower(row, value, "segments/frame"),
         Some("pieces") => Figure::lower(row, value, "pieces"),
         _ => bail!("a figure of an unknown kind: {line}"),
@@ -262,6 +262,10 @@ mod tests {
         assert_eq!(
             measured("rate/to_peer/4096/10ms\t329.9").unwrap(),
             Figure::higher("rate/to_peer/4096/10ms", 329.9, "KiB/s")
+        );
+        assert_eq!(
+            measured("buffers/ram/buffers/4096\t11956").unwrap(),
+            Figure::lower("buffers/ram/buffers/4096", 11_956.0, "B")
         );
         assert_eq!(measured("pieces/64\t1040").unwrap(), Figure::lower("pieces/64", 1040.0, "pieces"));
         for wrong in ["pieces/64", "pieces/64\tmany", "speed/64\t1"] {
