@@ -13,8 +13,16 @@ pub(crate) fn store(path: &Path, name: &str, body: &str) -> Result<()> {
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// What the section `name` of a file's text holds.
+pub(crate) fn section<'t>(text: &'t str, name: &str) -> Result<&'t str> {
+    let (begin, end) = marks(name);
+    let (_, rest) = text.split_once(&begin).with_context(|| format!("there is no section {name}"))?;
+    let (section, _) = rest.split_once(&end).with_context(|| format!("section {name} has no end"))?;
+    Ok(section)
+}
+
 fn replaced(text: &str, name: &str, body: &str) -> Result<String> {
-    let (begin, end) = (format!("<!-- begin {name} -->\n"), format!("<!-- end {name} -->\n"));
+    let (begin, end) = marks(name);
     let section = format!("{begin}{}\n{end}", body.trim_end());
     let Some((before, rest)) = text.split_once(&begin) else {
         ensure!(!text.contains(&end), "section {name} has an end and no beginning");
@@ -22,6 +30,10 @@ fn replaced(text: &str, name: &str, body: &str) -> Result<String> {
     };
     let (_, after) = rest.split_once(&end).with_context(|| format!("section {name} has no end"))?;
     Ok(format!("{before}{section}{after}"))
+}
+
+fn marks(name: &str) -> (String, String) {
+    (format!("<!-- begin {name} -->\n"), format!("<!-- end {name} -->\n"))
 }
 
 #[cfg(test)]
@@ -33,6 +45,9 @@ mod tests {
         let one = replaced("# Title\n", "a", "first\n").unwrap();
         assert_eq!(one, "# Title\n\n<!-- begin a -->\nfirst\n<!-- end a -->\n");
         let two = replaced(&one, "b", "second").unwrap();
+        assert_eq!(section(&two, "a").unwrap(), "first\n");
+        assert_eq!(section(&two, "b").unwrap(), "second\n");
+        assert!(section(&two, "c").is_err());
         assert_eq!(
             replaced(&two, "a", "new").unwrap(),
             "# Title\n\n<!-- begin a -->\nnew\n<!-- end a -->\n\n<!-- begin b -->\nsecond\n<!-- end b -->\n"
@@ -42,6 +57,7 @@ mod tests {
     #[test]
     fn a_section_without_an_end_is_left_alone() {
         assert!(replaced("<!-- begin a -->\n", "a", "x").is_err());
+        assert!(section("<!-- begin a -->\n", "a").is_err());
         assert!(replaced("<!-- end a -->\n", "a", "x").is_err());
     }
 }

@@ -135,7 +135,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "codecs",
-        checks: "the codecs that `bench core` compares deliver what they were given, and no lint warns, as in `bench net`; `bench buffers` runs",
+        checks: "the codecs that `bench core` compares deliver what they were given, and no lint warns, as in `bench net`; `bench buffers` measures what is stored",
         needs: &[Need::Lints],
         run: codecs,
     },
@@ -374,7 +374,7 @@ fn codecs(bench: &Bench<'_>) -> Result<()> {
     build.args(["build", "--locked", "-p", "measure-buffers"]);
     let built = cargo::build(build, &bench.workspace.target().join("codecs.log"), &work)?;
     work.done("the simulation of `bench buffers`");
-    bench::buffers::check(built.program()?)
+    bench::buffers::check(bench.workspace, built.program()?)
 }
 
 fn no_std(bench: &Bench<'_>) -> Result<()> {
