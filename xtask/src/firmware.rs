@@ -206,18 +206,21 @@ mod tests {
     }
 
     #[test]
-    fn the_guide_to_a_first_file_shows_what_is_built() {
-        let guide = include_str!("../../docs/guides/first-file.md");
-        let blocks: Vec<_> = guide.split("\n```").skip(1).step_by(2).collect();
+    fn the_guides_show_what_is_built_and_tested() {
+        let first_file = include_str!("../../docs/guides/first-file.md");
+        let transports = include_str!("../../docs/guides/transports.md");
         let code = |text: &str| -> Vec<String> {
-            let is_shown = |line: &&str| !["//!", "#[path", "# "].iter().any(|begin| line.starts_with(begin));
+            let is_shown = |line: &&str| !["//!", "#[path"].iter().any(|begin| line.starts_with(begin));
             text.lines().filter(is_shown).map(str::to_owned).skip_while(String::is_empty).collect()
         };
-        for file in [
-            include_str!("../../examples/rp2040-w5500/examples/first_file/main.rs"),
-            include_str!("../../examples/rp2040-w5500/examples/first_file/receive.rs"),
+        for (guide, file) in [
+            (first_file, include_str!("../../examples/rp2040-w5500/examples/first_file/main.rs")),
+            (first_file, include_str!("../../examples/rp2040-w5500/examples/first_file/receive.rs")),
+            (first_file, include_str!("../../examples/desktop/tests/guides/store.rs")),
+            (transports, include_str!("../../examples/desktop/tests/guides/serve_line.rs")),
         ] {
-            let shown = blocks.iter().filter_map(|block| block.split_once('\n').map(|(_, text)| code(text)));
+            let blocks = guide.split("\n```").skip(1).step_by(2);
+            let shown = blocks.filter_map(|block| block.split_once('\n').map(|(_, text)| code(text)));
             assert_eq!(shown.filter(|lines| *lines == code(file)).count(), 1, "not in the guide:\n{file}");
         }
     }
