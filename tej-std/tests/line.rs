@@ -28,6 +28,10 @@ fn what_comes_too_soon_is_part_of_what_a_device_was_left_in() {
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         assert!(json_lines(&output.stdout).iter().any(|event| event["event"] == "sent"), "{output:?}");
         assert_eq!(failure(&output)["kind"], "timeout");
+        // Who has asked for a gap knows of it.
+        let advice = "allows more; if HOST:PORT leads to a UART, --line-gap 1.5 may help";
+        let is_advised = failure(&output)["detail"].as_str().unwrap().ends_with(advice);
+        assert_eq!(is_advised, !arguments.contains(&"--line-gap"), "{output:?}");
     }
 }
 
@@ -123,6 +127,30 @@ fn a_gap_is_a_time_and_tls_has_no_place_on_such_a_line() {
     for arguments in [&["--line-gap", "0"][..], &["--line-gap", "1", "--identity", "me.pem"]] {
         let output = Tej::run(&[&["send", "127.0.0.1:1", "-m", "hi"], arguments].concat());
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn who_is_waited_for_at_a_listener_is_on_no_line() {
+    let output = Tej::run(&["send", "--listen", "127.0.0.1:0", "-m", "hi", "--line-gap", "1.5"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("cannot be used with"), "{message}");
+}
+
+#[test]
+fn a_serial_device_is_no_address_and_what_leads_to_one_is_said() {
+    for device in ["/dev/ttyUSB0", "COM3", "com12"] {
+        for arguments in [&["send", device, "-m", "hi"][..], &["ping", device]] {
+            let output = Tej::run(arguments);
+            assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+            let message = String::from_utf8(output.stderr).unwrap();
+            assert!(message.contains("serial devices are not opened"), "{message}");
+        }
+    }
+    for host in ["company", "com", "cöm3"] {
+        let message = String::from_utf8(Tej::run(&["ping", host]).stderr).unwrap();
+        assert!(message.contains("is not HOST:PORT"), "{message}");
     }
 }
 

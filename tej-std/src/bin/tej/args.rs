@@ -85,7 +85,7 @@ pub(crate) struct SendArgs {
     #[arg(value_name = "HOST:PORT | FILE|DIR")]
     pub(crate) operands: Vec<OsString>,
     /// Wait for one peer here instead of connecting; port 0 picks a free port.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", conflicts_with = "line_gap")]
     pub(crate) listen: Option<String>,
     #[command(flatten)]
     pub(crate) frame: FrameArgs,

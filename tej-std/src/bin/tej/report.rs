@@ -490,6 +490,8 @@ pub(crate) enum Fate<'a> {
 pub(crate) enum Peer {
     /// It takes what we send, which may keep it busy.
     Receives,
+    /// It answers that, too, and may be a device on a line that was left in mid-frame.
+    Answers,
     /// It only sends.
     Sends,
 }
@@ -541,10 +543,15 @@ impl Failure {
     fn silence(what: &str, peer: Peer, timeout: Duration) -> Self {
         let seconds = timeout.as_secs_f64();
         let excuse = match peer {
-            Peer::Receives => " (it may be busy with what it has)",
+            Peer::Receives | Peer::Answers => " (it may be busy with what it has)",
             Peer::Sends => "",
         };
-        Self::new("timeout", format!("the peer {what} for {seconds} s{excuse}; {TIMEOUT} allows more"))
+        let advice = match peer {
+            Peer::Answers => "; if HOST:PORT leads to a UART, --line-gap 1.5 may help",
+            Peer::Receives | Peer::Sends => "",
+        };
+        let what = format!("the peer {what} for {seconds} s{excuse}; {TIMEOUT} allows more{advice}");
+        Self::new("timeout", what)
     }
 
     pub(crate) fn receive(error: &ReceiveError, peer: Peer, timeout: Duration) -> Self {

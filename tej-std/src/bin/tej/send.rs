@@ -48,7 +48,10 @@ pub(crate) async fn run(args: SendArgs, reporter: &Reporter) -> Result<(), Stop>
         };
         is_connected.store(true, Ordering::Relaxed);
         let (inbox, receive) = (inbox.as_ref(), &args.receive);
-        let wanted = Wanted { gap: args.line.line_gap, replies: args.replies };
+        let gap = args.line.line_gap;
+        let may_be_stuck = args.replies > 0 && gap.is_none() && matches!(peer, Peer::Connect(_, None));
+        let who = if may_be_stuck { report::Peer::Answers } else { report::Peer::Receives };
+        let wanted = Wanted { gap, replies: args.replies, who };
         let outcome = match link {
             Link::Tcp(connection) => exchange(connection, &outgoing, wanted, inbox, receive, reporter).await,
             Link::Tls(connection) => exchange(connection, &outgoing, wanted, inbox, receive, reporter).await,
@@ -214,6 +217,16 @@ pub(crate) fn check_address(addr: &str) -> Result<(), Stop> {
     if is_port_at_fault {
         return Err(Stop::Usage(format!("{addr:?}: a port is 0 to {}", u16::MAX)));
     }
+    let is_com_port = addr.len() > 3 && addr.is_char_boundary(3) && {
+        let (com, number) = addr.split_at(3);
+        com.eq_ignore_ascii_case("com") && number.bytes().all(|digit| digit.is_ascii_digit())
+    };
+    if addr.starts_with("/dev/") || is_com_port {
+        let remedy = "have socat or a serial server lead a TCP port to it, and give that with --line-gap 1.5";
+        return Err(Stop::Usage(format!(
+            "{addr:?}: serial devices are not opened: {remedy} (see README.md)"
+        )));
+    }
     let examples = "such as localhost:7077, 192.0.2.1:7077 or [::1]:7077";
     Err(Stop::Usage(format!("{addr:?} is not HOST:PORT, {examples}")))
 }
@@ -246,7 +259,7 @@ fn peer_and_files(
 async fn exchange<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     connection: Connection<R, W>,
     outgoing: &Outgoing,
-    Wanted { gap, replies }: Wanted,
+    Wanted { gap, replies, who }: Wanted,
     inbox: Option<&Inbox>,
     args: &ReceiveArgs,
     reporter: &Reporter,
@@ -267,7 +280,7 @@ async fn exchange<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     let mut receive = pin!(async {
         let mut intake = Intake::new(CONN, reporter, inbox.map(Inbox::delivery), args);
         loop {
-            let failed = |error| args.failure(&error, report::Peer::Receives);
+            let failed = |error| args.failure(&error, who);
             if intake.bypass(&mut receiver).await.map_err(failed)? {
                 continue;
             }
@@ -326,6 +339,8 @@ struct Wanted {
     gap: Option<Duration>,
     /// Frames that come back.
     replies: u64,
+    /// Whose silence it is, if there is nothing else.
+    who: report::Peer,
 }
 
 /// What has come back so far.
