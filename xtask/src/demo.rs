@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use console::style;
 
 use crate::{
@@ -48,9 +48,9 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FAULT")]
     inject: Option<Fault>,
 
-    /// Only have the device send its file, over TLS: it and the desktop know each other by their fingerprints, and another
+    /// Only have the device send its file, over TLS (an385 only): it and the desktop know each other by their fingerprints, and another
     /// server, which it meets first, must be refused.
-    #[arg(long, conflicts_with_all = ["files", "inject"])]
+    #[arg(long)]
     tls: bool,
 
     /// Show the device's log as it comes, instead of progress bars.
@@ -67,7 +67,31 @@ enum Fault {
     Flip,
 }
 
+impl Options {
+    /// What cannot be had together.
+    fn check(&self) -> Result<()> {
+        if !self.tls {
+            return Ok(());
+        }
+        ensure!(self.files.is_empty(), "with --tls only the device sends: leave out the FILEs");
+        ensure!(
+            self.inject.is_none(),
+            "with --tls only the device sends: leave out --inject, which damages a file of the desktop's"
+        );
+        let (name, other) = (self.board.name, AN385.name);
+        ensure!(
+            self.board.tls.is_some(),
+            "no program for {name} speaks TLS: take --board {other}, or leave out --board"
+        );
+        Ok(())
+    }
+}
+
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
+    if let Err(error) = options.check() {
+        Screen::failure(&error);
+        return Ok(ExitCode::from(USAGE));
+    }
     let _lock = workspace.lock_demo()?;
     let screen = Screen::new(options.verbose);
     let board = options.board;
@@ -86,7 +110,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         anyhow::bail!("there is no bit to flip: every file is empty");
     }
     if let Link::Serial { answer } = board.link {
-        anyhow::ensure!(
+        ensure!(
             exchange::longest_answer(&payloads) <= answer,
             "the answer to so many files takes more than one frame, and over a UART only the first is seen: send fewer"
         );
@@ -112,12 +136,6 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
 
 fn run_tls(workspace: &Workspace, options: &Options, screen: &Screen) -> Result<ExitCode> {
     let board = options.board;
-    anyhow::ensure!(
-        board.tls.is_some(),
-        "no program for {} speaks TLS: take --board {}",
-        board.name,
-        AN385.name
-    );
     let tools = setup::prepare(workspace, &board.needs(), &options.consent, screen)?;
     let tej = tej::build(workspace, screen)?;
     let firmware = firmware::build_tls(workspace, board, &tools, screen)?;
@@ -352,6 +370,8 @@ impl Verdict {
 
 pub(crate) const MESSAGE: &str = "Greetings from the desktop — 你好, device!";
 const DEVICE_SEED: u64 = 42;
+/// The exit status for options that cannot be had together, as clap has it.
+const USAGE: u8 = 2;
 /// Digits of a digest that are enough to compare by eye.
 const DIGITS: usize = 12;
 /// What is shown where there is none.
@@ -365,6 +385,27 @@ mod tests {
 
     use super::*;
     use crate::{exchange::What, table::WIDTH};
+
+    #[test]
+    fn what_tls_cannot_be_had_with_is_refused() {
+        use clap::{Args, FromArgMatches};
+        let check = |arguments: &[&str]| {
+            let command = Options::augment_args(clap::Command::new("demo"));
+            let matches = command.try_get_matches_from([&["demo"], arguments].concat()).unwrap();
+            Options::from_arg_matches(&matches).unwrap().check()
+        };
+        for arguments in [&["--tls"][..], &["--tls", "--board", "an385"], &["a", "--inject", "flip"]] {
+            assert!(check(arguments).is_ok(), "{arguments:?}");
+        }
+        for (other, said) in [
+            (&["photo.jpg"][..], "FILEs"),
+            (&["--inject", "flip"], "--inject"),
+            (&["--board", "microbit"], "--board an385"),
+        ] {
+            let error = check(&[&["--tls"], other].concat()).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+        }
+    }
 
     #[test]
     fn the_table_fits_whatever_is_in_it() {
