@@ -26,5 +26,15 @@ fn client_and_server_greet_each_other() {
     assert!(seen[2].ends_with("is done"), "{seen:?}");
 }
 
+#[test]
+fn a_port_in_use_is_said_to_be() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    let output = Command::new(env!("CARGO_BIN_EXE_hello-server")).arg(&addr).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert!(complaint.starts_with(&format!("cannot listen on {addr}: ")), "{complaint}");
+}
+
 /// `file!()` is relative to the workspace.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");

@@ -5,13 +5,20 @@
 
 use std::error::Error;
 use std::net::SocketAddr;
+use std::process::ExitCode;
 
 use tej_std::{Config, Connection, Event, Server, Status};
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8000".into());
-    let server = Server::bind(addr, Config::default()).await?;
+    let server = match Server::bind(&addr, Config::default()).await {
+        Ok(server) => server,
+        Err(error) => {
+            eprintln!("cannot listen on {addr}: {error}");
+            return Ok(ExitCode::FAILURE);
+        }
+    };
     println!("listening on {}", server.local_addr()?);
     loop {
         let (connection, peer) = server.accept().await?;
