@@ -81,7 +81,7 @@ fn random() -> ChaCha20Rng {
 /// key in a secure element, which never gives it away.
 fn identity(page: &'static mut [u8]) -> Option<Identity<'static>> {
     let Ok(page) = semihosting::read_file(c"identity.der", page) else {
-        defmt::info!("no identity");
+        defmt::warn!("no identity.der in QEMU's folder: a server that asks who this is will refuse");
         return None;
     };
     match Identity::from_der(page) {

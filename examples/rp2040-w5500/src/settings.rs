@@ -9,7 +9,7 @@ use embassy_net::{Ipv4Address, Ipv4Cidr};
 pub(crate) const PORT: u16 = 7077;
 
 /// A peer that the device dials, to send it a generated file: `tej recv --listen 0.0.0.0:7078 --dir inbox` on a desktop,
-/// and here `Some(SocketAddrV4::new(Ipv4Addr::new(192, 168, 1, 10), 7078))`.
+/// and here `Some(SocketAddrV4::new(core::net::Ipv4Addr::new(192, 168, 1, 10), 7078))`.
 pub(crate) const PEER: Option<SocketAddrV4> = None;
 
 /// The length of that file, in bytes.
