@@ -132,7 +132,8 @@ fn a_gap_is_a_time_and_tls_has_no_place_on_such_a_line() {
 
 #[test]
 fn who_is_waited_for_at_a_listener_is_on_no_line() {
-    let output = Tej::run(&["send", "--listen", "127.0.0.1:0", "-m", "hi", "--line-gap", "1.5"]);
+    // An address of nobody's, at which a command that is not refused would not wait.
+    let output = Tej::run(&["send", "--listen", "192.0.2.1:7077", "-m", "hi", "--line-gap", "1.5"]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(message.contains("cannot be used with"), "{message}");
