@@ -4,19 +4,11 @@
 
 use embassy_executor::Spawner;
 use mps2::lan9118::SAFE_RECEIVE_WINDOW;
-use qemu_mps2_an385::IMAGE;
+use qemu_mps2_an385::log_figures;
 
 #[embassy_executor::main]
 async fn main(spawner: Spawner) -> ! {
-    let ethernet = match IMAGE.start() {
-        Ok(ethernet) => ethernet,
-        Err(error) => defmt::panic!("ethernet: {}", error),
-    };
-    firmware::net::start(spawner, ethernet, log_figures).run().await
-}
-
-fn log_figures() {
-    defmt::info!("ethernet {}", IMAGE.ethernet.statistics());
+    firmware::net::start(spawner, qemu_mps2_an385::start(), log_figures).run().await
 }
 
 const _: () = assert!(firmware::net::RECEIVE_WINDOW <= SAFE_RECEIVE_WINDOW, "the chip would drop frames");
