@@ -276,16 +276,7 @@ fn a_sink_that_fails_in_mid_file_costs_that_file_alone_and_a_slow_one_nothing() 
             assert_eq!(outcomes, expected);
             connection.close().await.unwrap();
         };
-        let client = async {
-            let mut dialer = dialer(here);
-            let mut connection = dialer.redial(|_, _| {}).await;
-            let (receiver, sender) = connection.split();
-            send(sender, &frame).await.unwrap();
-            let answer = receive(receiver).await.unwrap().unwrap();
-            assert!(answer == Frame::file("back", bytes(9, 10_000)));
-            connection.close().await.unwrap();
-        };
-        join(server, client).await;
+        join(server, send_for_an_answer(here, &frame)).await;
     });
 }
 
@@ -322,16 +313,7 @@ fn files_go_from_the_ring_into_a_page_that_is_slow_or_fails_and_are_received_by_
                 }
                 connection.close().await.unwrap();
             };
-            let client = async {
-                let mut dialer = dialer(here);
-                let mut connection = dialer.redial(|_, _| {}).await;
-                let (receiver, sender) = connection.split();
-                send(sender, &frame).await.unwrap();
-                let answer = receive(receiver).await.unwrap().unwrap();
-                assert!(answer == Frame::file("back", bytes(9, 10_000)));
-                connection.close().await.unwrap();
-            };
-            join(server, client).await;
+            join(server, send_for_an_answer(here, &frame)).await;
         });
         (outcomes.into_inner(), polls.get())
     };
@@ -532,6 +514,17 @@ async fn receive_digest(receiver: &mut Receiver<'_, '_>) -> sha2::digest::Output
             _ => {}
         }
     }
+}
+
+/// Sends `frame`, and takes what [`send_back`] sends.
+async fn send_for_an_answer(stack: Stack<'static>, frame: &Frame) {
+    let mut dialer = dialer(stack);
+    let mut connection = dialer.redial(|_, _| {}).await;
+    let (receiver, sender) = connection.split();
+    send(sender, frame).await.unwrap();
+    let answer = receive(receiver).await.unwrap().unwrap();
+    assert!(answer == Frame::file("back", bytes(9, 10_000)));
+    connection.close().await.unwrap();
 }
 
 async fn send_back(sender: &mut Sender<'_, '_>) {
