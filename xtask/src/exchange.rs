@@ -261,6 +261,33 @@ impl Reception {
     }
 }
 
+/// Takes all events of a `tej` that receives from the device, and the time at which the last frame has come. `relayed` shows
+/// how much was relayed, and says it, for whoever waits in vain.
+fn collect(
+    tej: &mut Tej,
+    device: &mut Device,
+    relayed: impl Fn() -> u64,
+) -> Result<(Vec<Event>, Option<Instant>)> {
+    let mut watchdog = Watchdog::new();
+    let (mut events, mut received) = (Vec::new(), None);
+    loop {
+        match tej.next(POLL).map_err(|error| device.explain(&error))? {
+            Next::Event(event) => {
+                if event == Event::FrameEnd {
+                    received = Some(Instant::now());
+                }
+                events.push(event);
+            }
+            Next::Quiet => {
+                let alive = device.check().and_then(|()| watchdog.feed(relayed()));
+                alive.map_err(|error| device.explain(&error.context("receiving from the device")))?;
+            }
+            Next::Done => return Ok((events, received)),
+        }
+        relayed();
+    }
+}
+
 /// Starts a `tej recv` that listens, and gives where.
 fn listen(desktop: &Desktop<'_>, arguments: Vec<OsString>) -> Result<(Tej, SocketAddr)> {
     let mut tej = Tej::start(desktop.tej, arguments)?;
@@ -294,26 +321,12 @@ pub(crate) fn fetch(
 
     let work = desktop.screen.transfer("receive", "device → desktop", size);
     let mut tej = Tej::start(desktop.tej, arguments)?;
-    let mut watchdog = Watchdog::new();
-    let (mut events, mut received) = (Vec::new(), None);
-    loop {
-        match tej.next(POLL).map_err(|error| device.explain(&error))? {
-            // The request itself.
-            Next::Event(Event::Sent { .. }) => {}
-            Next::Event(event) => {
-                if event == Event::FrameEnd {
-                    received = Some(Instant::now());
-                }
-                events.push(event);
-            }
-            Next::Quiet => {
-                let alive = device.check().and_then(|()| watchdog.feed(relay.returned()));
-                alive.map_err(|error| device.explain(&error.context("receiving from the device")))?;
-            }
-            Next::Done => break,
-        }
+    let (mut events, received) = collect(&mut tej, device, || {
         work.moved(relay.returned().min(size));
-    }
+        relay.returned()
+    })?;
+    // The request itself.
+    events.retain(|event| !matches!(event, Event::Sent { .. }));
     work.done(&format!("{DEVICE_FILE}, {} bytes", thousands(size)));
     let (_, mut outcome) = file.verify(&events).map_err(|error| device.explain(&error))?;
     outcome.time_file(&relay.returned_passed(), received);

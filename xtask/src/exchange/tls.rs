@@ -5,14 +5,11 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::Instant,
 };
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{
-    DEVICE_FILE, Desktop, Incoming, Outcome, PATIENCE_ARGUMENT, POLL, START_LIMIT, Watchdog, listen,
-};
+use super::{DEVICE_FILE, Desktop, Incoming, Outcome, PATIENCE_ARGUMENT, POLL, START_LIMIT, collect, listen};
 use crate::{
     payload,
     qemu::{Device, Dial},
@@ -74,23 +71,10 @@ impl Parties {
         let (mut tej, relay) = serve(desktop, &file, &self.desktop, Some(&self.device))?;
         let mut device = boot(self.dial(&relay, &file))?;
         let work = desktop.screen.transfer("receive", "device → desktop, over TLS", size);
-        let (mut watchdog, mut events, mut received) = (Watchdog::new(), Vec::new(), None);
-        loop {
-            match tej.next(POLL).map_err(|error| device.explain(&error))? {
-                Next::Event(event) => {
-                    if event == Event::FrameEnd {
-                        received = Some(Instant::now());
-                    }
-                    events.push(event);
-                }
-                Next::Quiet => {
-                    let alive = device.check().and_then(|()| watchdog.feed(relay.sent()));
-                    alive.map_err(|error| device.explain(&error.context("receiving from the device")))?;
-                }
-                Next::Done => break,
-            }
+        let (events, received) = collect(&mut tej, &mut device, || {
             work.moved(relay.sent().min(size));
-        }
+            relay.sent()
+        })?;
         work.done(&format!("{DEVICE_FILE}, {} bytes, then a close_notify", thousands(size)));
         let verified = format!("server verified: {}", self.desktop.fingerprint);
         let (line, _) = device.log().wait_for(0, START_LIMIT, &verified, |text| text == verified)?;
