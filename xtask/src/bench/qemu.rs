@@ -28,7 +28,7 @@ use crate::{
 /// Measure what TEJ costs on an emulated device, beside the bare TCP of embassy-net in the same image.
 ///
 /// Files go to the device and come from it, and messages of 32 bytes there and back: over bare TCP and over TEJ in turn, by
-/// sockets of one kind with rings of one size. Each round gives a ratio: what is told is the median. A second run counts
+/// sockets of one kind with rings of one size. Rates are medians of all rounds, and a ratio is that of two. A second run counts
 /// instructions instead of time, which does not depend on how busy the machine is.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -121,20 +121,20 @@ impl<'a> Bench<'a> {
             });
             let turns = turns.map_err(|error| device.explain(&error))?;
             let place = format!("qemu/{}", job.row());
+            let ratios: Vec<_> = turns.raw.iter().zip(&turns.tej).map(|(raw, tej)| raw / tej).collect();
+            let (tej, raw) = (median(turns.tej), median(turns.raw));
             // As rates, of which more is better, so that it is what is left of bare TCP.
-            let ratio = median(turns.raw.clone()) / median(turns.tej.clone());
-            let ratio = Figure::higher(format!("{place}/ratio"), rounded_down(ratio), "x");
+            let ratio = Figure::higher(format!("{place}/ratio"), rounded_down(raw / tej), "x");
             let is_held = matches!(job, Job::Down(_) | Job::Up(_));
             figures.push(if is_held { ratio.held_to(0.95, 1.0) } else { ratio });
-            let ratios: Vec<_> = turns.raw.iter().zip(&turns.tej).map(|(raw, tej)| raw / tej).collect();
             for (what, ratio) in [
                 ("lowest", ratios.iter().copied().fold(f64::INFINITY, f64::min)),
                 ("highest", ratios.iter().copied().fold(0.0, f64::max)),
             ] {
                 figures.push(Figure::higher(format!("{place}/ratio_{what}"), rounded_down(ratio), "x"));
             }
-            for (who, seconds) in [("tej", &turns.tej), ("raw", &turns.raw)] {
-                let (row, seconds) = (format!("{place}/{who}"), median(seconds.clone()));
+            for (who, seconds) in [("tej", tej), ("raw", raw)] {
+                let row = format!("{place}/{who}");
                 figures.push(match job {
                     Job::Echo(count) => Figure::lower(row, rounded(seconds * 1e6 / f64::from(count)), "us"),
                     Job::Down(size) | Job::DownCopied(size) | Job::Up(size) => {
